@@ -1,0 +1,1 @@
+//! Rust SDK: connect, reconnect, typed events.

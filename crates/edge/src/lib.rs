@@ -1,0 +1,1 @@
+//! The shell of an edge: HTTP API, WebSocket gateway, web client.

@@ -1,0 +1,1 @@
+//! Redis behind our own types: registry, mailboxes, topics, queue, probes.

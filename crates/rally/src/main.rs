@@ -1,0 +1,3 @@
+//! One executable, one role per subcommand.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Postgres behind our own types: migrations, users, matches, epochs, results.

@@ -1,0 +1,3 @@
+//! Load generator: many scripted players over several edges, and what they measured.
+
+fn main() {}

@@ -1,0 +1,15 @@
+//! Ids, ticks, instants, epochs and placement: the base that every other crate stands on.
+//!
+//! Everything here is a plain value. Nothing reads a clock, draws a random number or does IO, so that the
+//! state machines above it can be driven from a test.
+
+pub mod epoch;
+pub mod ids;
+pub mod instant;
+pub mod placement;
+pub mod tick;
+
+pub use epoch::Epoch;
+pub use ids::{Incarnation, MatchId, NodeId, SessionId, TicketId, UserId};
+pub use instant::Instant;
+pub use tick::{SUB_STEPS_PER_TICK, SubStep, TICK_HZ, Tick, TickSchedule};

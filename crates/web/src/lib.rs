@@ -1,0 +1,1 @@
+//! The web client, built and embedded.

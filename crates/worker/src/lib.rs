@@ -1,0 +1,1 @@
+//! The shell of a worker: tick loop, hosted matches, directors.
