@@ -1,0 +1,188 @@
+//! Control entries: what edges and workers ask and tell each other about a match, each exactly once.
+
+use rally_units::{MatchId, SessionId, UserId};
+use serde::{Deserialize, Serialize};
+
+use crate::client::v1::{ErrorCode, JoinAs, Level, MatchFound, MatchJoined, Mode, Side, Skill};
+
+/// Who is to sit on a side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SeatSpec {
+    /// Whoever comes first by the match's link.
+    Open,
+    /// The bot.
+    Bot {
+        /// How strong.
+        level: Level,
+    },
+    /// This user.
+    User {
+        /// The id.
+        id: UserId,
+        /// The name to show.
+        name: String,
+        /// Whether it is a guest.
+        guest: bool,
+        /// The skill chosen; not used in classic mode.
+        skill: Skill,
+    },
+}
+
+/// A match to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatchSpec {
+    /// Its id, chosen beforehand.
+    pub id: MatchId,
+    /// Its kind.
+    pub mode: Mode,
+    /// No skills, no power-ups.
+    pub classic: bool,
+    /// Whether only its link leads to it.
+    pub private: bool,
+    /// Left, right. In local matches both are the same user.
+    pub seats: [SeatSpec; 2],
+}
+
+/// What a player asks of the match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Ready to begin.
+    Ready,
+    /// A pause.
+    Pause,
+    /// Its end.
+    Resume,
+    /// To give up.
+    Forfeit,
+    /// To play again.
+    Rematch,
+}
+
+/// How busy a worker is: what placement compares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeLoad {
+    /// Matches hosted, or connections held.
+    pub items: u32,
+    /// 99th percentile of tick lateness over the last second, in microseconds.
+    pub tick_lateness_us: u32,
+    /// Takes no more.
+    pub draining: bool,
+}
+
+/// The body of a control entry. The match is the entry's own.
+///
+/// `request` is the asking edge's number of the question; it comes back with the answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Control {
+    /// To a worker: host this match. Answered by `Created` or `Refused`.
+    Create {
+        /// The question's number.
+        request: u64,
+        /// The match.
+        spec: Box<MatchSpec>,
+    },
+    /// To the asking node: it is hosted here.
+    Created {
+        /// The question's number.
+        request: u64,
+    },
+    /// To the asking node: no.
+    Refused {
+        /// The question's number.
+        request: u64,
+        /// Why, for the client.
+        code: ErrorCode,
+        /// For people.
+        detail: String,
+    },
+    /// To the owner: this session comes in. Attaches the edge. Answered by `Joined` or `Refused`.
+    Join {
+        /// The question's number.
+        request: u64,
+        /// Which connection.
+        session: SessionId,
+        /// Whose.
+        user: UserId,
+        /// The user's name.
+        name: String,
+        /// As what.
+        join_as: JoinAs,
+        /// The skill for an open seat.
+        skill: Skill,
+    },
+    /// To the edge: come in.
+    Joined {
+        /// The question's number.
+        request: u64,
+        /// The seat's generation (both seats' in a local match); 0 for a spectator.
+        generation: u16,
+        /// What the client is told.
+        picture: Box<MatchJoined>,
+    },
+    /// To the owner: this session has gone, or its connection has been lost.
+    Leave {
+        /// Which connection.
+        session: SessionId,
+    },
+    /// To the owner: a player's wish.
+    Command {
+        /// Which connection.
+        session: SessionId,
+        /// What.
+        command: Command,
+    },
+    /// To the edge: a player's wish was refused.
+    CommandRefused {
+        /// Which connection.
+        session: SessionId,
+        /// What.
+        command: Command,
+        /// Why.
+        code: ErrorCode,
+        /// For people.
+        detail: String,
+    },
+    /// To an edge: a newer connection took this session's seat. It is closed with 4409.
+    SeatTaken {
+        /// The older connection.
+        session: SessionId,
+        /// Whose seat.
+        side: Side,
+    },
+    /// To an edge: this match is not hosted here; look it up again.
+    NotHere,
+    /// To an edge: the match has left memory.
+    Gone,
+    /// To an edge (from a director): an opponent is found for this session.
+    Found {
+        /// The waiting connection.
+        session: SessionId,
+        /// What the client is told.
+        message: Box<MatchFound>,
+    },
+    /// To an edge (from a director): this session's ticket is in the queue again, first in line.
+    Requeued {
+        /// The waiting connection.
+        session: SessionId,
+        /// The queue.
+        mode: Mode,
+    },
+}
+
+/// Bytes that are no control entry.
+#[derive(Debug, thiserror::Error)]
+#[error("not a control entry: {0}")]
+pub struct ControlError(#[from] rmp_serde::decode::Error);
+
+impl Control {
+    /// As it travels.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Writing to memory cannot fail, and every variant can be written (see the test of all of them).
+        rmp_serde::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads one.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ControlError> {
+        Ok(rmp_serde::from_slice(bytes)?)
+    }
+}
