@@ -1,0 +1,104 @@
+# One list of commands, for people and for CI. `make` alone says what there is.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# Cargo and Vite use all cores by themselves; what is left are installers that want to be alone.
+.NOTPARALLEL:
+
+# Programs that scripts/setup.sh adds lie in directories of their own (scripts/lib.sh says which).
+export PATH := $(shell . scripts/lib.sh && printf %s "$$PATH")
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CLIENT := crates/web/client
+# For `make fuzz`: how long each target runs.
+SECONDS := 60
+
+##@ Everyday
+.PHONY: help run dev test check fmt
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
+
+run: setup-run web ## install what is missing, build, and play: a whole cluster on this machine
+	@echo "==> building Rally (the first time takes some minutes)"
+	cargo build --release -p rally
+	@exec $(TARGET)/release/rally dev
+
+dev: setup-run web ## the same from a debug build: builds sooner, runs slower
+	cargo build -p rally
+	@exec $(TARGET)/debug/rally dev
+
+test: setup-test ## everything: checks, Rust tests, the web client's, the browser's, a short load
+	@scripts/test.sh
+
+check: check-format check-lint check-docs check-layers check-policy check-types ## what needs no running: format, lints, docs, layers, policy, types
+
+fmt: setup-build ## format the Rust code
+	cargo fmt --all
+
+##@ Parts of check
+.PHONY: check-format check-lint check-docs check-layers check-policy check-types
+check-format: | setup-build ## rustfmt
+	@if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; else echo "skipped: rustfmt is missing"; fi
+
+check-lint: web ## clippy, warnings are errors
+	@if cargo clippy --version >/dev/null 2>&1; then cargo clippy --workspace --all-targets -- -D warnings; else echo "skipped: clippy is missing"; fi
+
+check-docs: web ## rustdoc, warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+check-layers: | setup-build ## no crate imports upwards or a neighbour
+	node scripts/layers.mjs
+
+check-policy: | setup-build ## licences, advisories and sources of dependencies (needs cargo-deny)
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; else echo "skipped: cargo-deny is missing"; fi
+
+check-types: $(CLIENT)/node_modules/.package-lock.json ## TypeScript types of the web client
+	cd $(CLIENT) && npm run check
+
+##@ Web client
+.PHONY: web
+web: $(CLIENT)/dist/index.html ## build the page that the edges serve (only when its sources changed)
+
+CLIENT_SOURCES := $(shell find $(CLIENT) \( -name node_modules -o -name dist -o -name '.*' \) -prune -o -type f -print 2>/dev/null)
+
+$(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json $(CLIENT)/package.json | setup-build
+	cd $(CLIENT) && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund
+	@touch $@
+
+$(CLIENT)/dist/index.html: $(CLIENT_SOURCES) $(CLIENT)/node_modules/.package-lock.json
+	cd $(CLIENT) && npm run build
+	@touch $@
+
+##@ Load and measurements
+.PHONY: bench load-smoke load-k6 load-artillery fuzz
+bench: setup-run web ## the figures of docs/BENCHMARKS.md on this machine (release build, some minutes)
+	scripts/bench.sh
+
+load-smoke: setup-load web ## swarm, k6 and artillery, some seconds each, against a cluster of their own
+	scripts/load_smoke.sh
+
+load-k6: setup-load ## k6 against a running cluster (BASE_URLS, VUS, DURATION)
+	scripts/load.sh k6
+
+load-artillery: setup-load ## artillery against a running cluster (BASE_URLS, PLAYERS, DURATION)
+	scripts/load.sh artillery
+
+fuzz: | setup-build ## the decoders with random bytes: make fuzz SECONDS=60 (needs nightly and cargo-fuzz)
+	scripts/fuzz.sh $(SECONDS)
+
+##@ Setting up and cleaning up
+.PHONY: setup-build setup-run setup-test setup-load clean
+setup-build: ## C compiler, Rust, Node
+	@scripts/setup.sh cc rust node
+
+setup-run: ## the same, Redis and Postgres
+	@scripts/setup.sh cc rust node redis postgres
+
+setup-test: ## the same, a browser and the load generators
+	@scripts/setup.sh cc rust node redis postgres chromium k6 artillery
+
+setup-load: ## what the load generators need
+	@scripts/setup.sh cc rust node redis postgres k6 artillery
+
+clean: ## remove what was built (not .rally, the data of `make run`, nor .tools)
+	rm -rf $(TARGET) $(CLIENT)/dist $(CLIENT)/node_modules loadtests/artillery/node_modules
