@@ -1,0 +1,4 @@
+//! What a tick costs.
+fn main() {
+    divan::main();
+}
