@@ -1,1 +1,4 @@
 //! What every process needs: configuration, admin port, drain, telemetry.
+
+pub mod entropy;
+pub mod local;

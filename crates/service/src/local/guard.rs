@@ -1,0 +1,207 @@
+//! A child process that never outlives its parent.
+//!
+//! The parent holds the write end of a pipe, a small shell beside the child blocks on the read end. Whatever ends the
+//! parent, SIGKILL included, closes the pipe; the shell then ends the child, first gently. `PR_SET_PDEATHSIG` would
+//! not do: it fires when the *thread* that spawned ends, and a runtime's threads come and go.
+//!
+//! The child is the server itself (the shell execs it), so its pid and exit status are the server's. It has a process
+//! group of its own: Ctrl-C in a terminal reaches the parent alone, which decides the order of things.
+
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{LocalError, user::User};
+
+/// `$1` is the signal to end with, the rest the program. The watcher is a grandchild, so that the server does not
+/// find a child that it never made. A line on the pipe releases it; the end of the pipe makes it act. Ten seconds
+/// after the gentle signal comes SIGKILL. SIGCONT is for a server that somebody had stopped.
+const GUARD: &str = r#"
+exec 3<&0 </dev/null
+signal=$1
+shift
+( (
+    exec >/dev/null 2>&1
+    trap '' HUP INT TERM QUIT
+    if read -r released <&3; then exit 0; fi
+    kill -s "$signal" $$
+    kill -s CONT $$
+    tenths=0
+    while kill -s 0 $$; do
+        if [ $tenths -ge 100 ]; then kill -s KILL $$; exit 0; fi
+        tenths=$((tenths + 1))
+        sleep 0.1
+    done
+) & )
+exec "$@" 3<&-
+"#;
+
+/// Removes a folder once the pipe ends. Servers in it may be ending at the same moment and still write, hence the
+/// repetition.
+const SWEEP: &str = r#"
+trap '' HUP INT TERM QUIT
+if read -r released; then exit 0; fi
+tenths=0
+while [ $tenths -lt 150 ]; do
+    rm -rf -- "$1" && exit 0
+    tenths=$((tenths + 1))
+    sleep 0.1
+done
+"#;
+
+/// What to run under guard.
+pub(super) struct Spec<'a> {
+    pub program: &'a Path,
+    pub args: Vec<String>,
+    /// Receives stdout and stderr.
+    pub log: File,
+    pub cwd: &'a Path,
+    pub user: Option<User>,
+    /// What ends it when the parent is gone.
+    pub last_signal: Signal,
+}
+
+/// A running child. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Guarded {
+    child: Child,
+    pipe: Option<ChildStdin>,
+    exit: Option<ExitStatus>,
+}
+
+impl Guarded {
+    pub(super) fn spawn(spec: Spec<'_>) -> Result<Self, LocalError> {
+        let err = spec.log.try_clone().map_err(LocalError::io("share the log of", spec.program))?;
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", GUARD, "sh", signal_name(spec.last_signal)]).arg(spec.program).args(&spec.args);
+        command.current_dir(spec.cwd).stdin(Stdio::piped()).stdout(spec.log).stderr(err).process_group(0);
+        if let Some(user) = spec.user {
+            command.uid(user.uid).gid(user.gid);
+        }
+        let mut child = command.spawn().map_err(LocalError::io("run", spec.program))?;
+        let pipe = child.stdin.take();
+        Ok(Self { child, pipe, exit: None })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its exit status, once it has ended.
+    pub(super) fn exit(&mut self) -> Option<ExitStatus> {
+        if self.exit.is_none()
+            && let Ok(Some(status)) = self.child.try_wait()
+        {
+            self.exit = Some(status);
+            // From here on the pid may become somebody else's: the watcher must not use it.
+            if let Some(mut pipe) = self.pipe.take() {
+                let _ = pipe.write_all(b"released\n");
+            }
+        }
+        self.exit
+    }
+
+    pub(super) fn signal(&mut self, signal: Signal) {
+        if self.exit().is_none()
+            && let Some(pid) = Pid::from_raw(self.child.id().cast_signed())
+        {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Ends it with `signal`, or with SIGKILL when that took longer than `within`.
+    pub(super) async fn end(&mut self, signal: Signal, within: Duration) {
+        self.signal(signal);
+        self.signal(Signal::CONT);
+        let started = Instant::now();
+        while self.exit().is_none() {
+            if started.elapsed() > within {
+                self.signal(Signal::KILL);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // Closing the pipe lets the watcher act. Waiting is a courtesy (ports and files are free afterwards, no zombie
+        // stays), so it is bounded.
+        if self.exit().is_none() {
+            self.pipe = None;
+            let started = Instant::now();
+            while self.exit().is_none() && started.elapsed() < Duration::from_secs(3) {
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
+}
+
+/// A folder below the system's temporary one that is removed with its owner, also when the process is killed.
+#[derive(Debug)]
+pub struct ScratchDir {
+    path: PathBuf,
+    sweeper: Child,
+}
+
+impl ScratchDir {
+    /// Makes a new one that others can enter but not list, as a server of another user must reach its own folder in it.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or the sweeper not started.
+    pub fn new(name: &str) -> io::Result<Self> {
+        use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+        let path = std::env::temp_dir().join(format!("rally-{name}-{:016x}", crate::entropy::random_u64()));
+        std::fs::DirBuilder::new().mode(0o711).create(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o711))?;
+        let sweeper = Command::new("/bin/sh")
+            .args(["-c", SWEEP, "sh"])
+            .arg(&path)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        Ok(Self { path, sweeper })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for ScratchDir {
+    fn drop(&mut self) {
+        drop(self.sweeper.stdin.take());
+        let _ = self.sweeper.wait();
+    }
+}
+
+/// `signal 9` or `exit status 1`, for messages.
+pub(super) fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (_, Some(signal)) => format!("signal {signal}"),
+        _ => "unknown status".to_owned(),
+    }
+}
+
+/// The name that `kill -s` knows; only those that servers are ended with.
+fn signal_name(signal: Signal) -> &'static str {
+    match signal {
+        Signal::INT => "INT",
+        Signal::QUIT => "QUIT",
+        Signal::KILL => "KILL",
+        _ => "TERM",
+    }
+}

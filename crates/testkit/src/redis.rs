@@ -1,0 +1,113 @@
+//! A standalone Redis of one's own.
+
+use rally_service::local::{LocalError, LocalRedis, RedisOptions, guard::ScratchDir};
+use rustix::process::Signal;
+
+/// A standalone Redis on a free port, without persistence: whatever ends it, its memory is lost.
+#[derive(Debug)]
+pub struct Redis {
+    // First, so that the server ends before its folder is removed.
+    server: Option<LocalRedis>,
+    options: RedisOptions,
+    _dir: ScratchDir,
+}
+
+impl Redis {
+    /// Starts one; returns once it answers.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with further lines of `redis.conf`, each a name and a value.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start_with(settings: &[(&str, &str)]) -> Self {
+        Self::try_start(settings).await.unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    pub(crate) async fn try_start(settings: &[(&str, &str)]) -> Result<Self, LocalError> {
+        let dir = ScratchDir::new("redis").unwrap_or_else(|e| panic!("cannot make a folder for Redis: {e}"));
+        let mut options = RedisOptions::new(dir.path().join("redis"));
+        options.settings = settings.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let server = LocalRedis::start(&options).await?;
+        options.port = Some(server.port());
+        Ok(Self { server: Some(server), options, _dir: dir })
+    }
+
+    /// `redis://127.0.0.1:PORT`; stays the same over a restart.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port())
+    }
+
+    /// Its port of 127.0.0.1; stays the same over a restart.
+    pub fn port(&self) -> u16 {
+        self.options.port.unwrap_or_default()
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    /// When it was stopped.
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().map_or_else(|| panic!("Redis is stopped"), LocalRedis::pid)
+    }
+
+    /// Ends it with SIGTERM: clients see their connections closed.
+    pub async fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+    }
+
+    /// Ends it with SIGKILL.
+    pub async fn kill(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.kill().await;
+        }
+    }
+
+    /// Kills it, if it runs, and starts it again on the same port, empty.
+    pub async fn restart(&mut self) {
+        self.kill().await;
+        // The port was ours a moment ago; a client's outgoing connection may hold it for an instant.
+        self.server =
+            Some(crate::eventually_ok(std::time::Duration::from_secs(10), || LocalRedis::start(&self.options)).await);
+    }
+
+    /// Stops its process by SIGSTOP: connections stay open and nothing answers, as behind a half-open link.
+    pub fn pause(&mut self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`Redis::pause`].
+    pub fn resume(&mut self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        self.server.as_mut().unwrap_or_else(|| panic!("Redis is stopped")).signal(signal);
+    }
+
+    /// What `redis-cli` prints for a command.
+    ///
+    /// # Panics
+    /// When the command fails.
+    pub async fn cli(&self, command: &[&str]) -> String {
+        cli(self.port(), command).await.unwrap_or_else(|e| panic!("{command:?}: {e}"))
+    }
+}
+
+/// Runs `redis-cli` against a port. An error reply of Redis is an error.
+pub(crate) async fn cli(port: u16, command: &[&str]) -> Result<String, String> {
+    let out = tokio::process::Command::new("redis-cli")
+        .args(["-h", "127.0.0.1", "-e", "-p", &port.to_string()])
+        .args(command)
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|e| format!("cannot run redis-cli (`apt-get install redis-tools`): {e}"))?;
+    let text = String::from_utf8_lossy(&out.stdout).trim_end().to_owned();
+    if out.status.success() { Ok(text) } else { Err(format!("{text}{}", String::from_utf8_lossy(&out.stderr))) }
+}
