@@ -1,1 +1,32 @@
 //! A match's life from waiting to result, as a state machine without IO.
+//!
+//! [`Room`] is one match. It is told what happens (joins, leaves, commands, inputs) and is ticked 60 times a second;
+//! these ticks are its only time. It answers with finished messages: events in [`Outputs`], the snapshot on demand, and
+//! once, when it is over, everything that the match leaves behind ([`FinishedMatch`]).
+//!
+//! ```text
+//!            Room        sessions, seats, generations, messages     room.rs seats.rs inbox.rs
+//!   wire  ── convert ──  the only place where wire types meet rules  convert.rs
+//!            Referee     phases, pauses, absences; owns the World    referee.rs
+//!            Bot         one more player                             bot.rs
+//!            Record      statistics, events, replay log              record.rs log.rs
+//! ```
+//!
+//! The referee changes only by an [`Action`](log::Action) or a tick. The log of actions is therefore a full replay:
+//! [`replay::verify`] plays it again and compares every hash.
+
+mod finished;
+
+pub mod limits;
+pub mod log;
+mod outputs;
+
+mod refusal;
+pub mod replay;
+
+mod room;
+
+pub use finished::{FinishedMatch, FinishedPlayer, PlayerStats, RecordedEvent, RecordedKind, Who};
+pub use outputs::{Counters, OutEvent, Outputs};
+pub use refusal::{InputRefusal, JoinError, Refusal};
+pub use room::{Joined, Replaced, Room, RoomSettings};

@@ -1,0 +1,57 @@
+//! What a tick hands to its caller.
+
+use bytes::Bytes;
+use rally_protocol::client::v1::EventKind;
+
+use crate::FinishedMatch;
+
+/// A `match_event`, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutEvent {
+    /// Its number: rises by one per match, from 1.
+    pub n: u32,
+    /// What it tells.
+    pub kind: EventKind,
+    /// The finished msgpack message.
+    pub message: Bytes,
+}
+
+/// Things to count, since the last tick of the same match.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Inputs of people that reached the rules.
+    pub inputs_applied: u32,
+    /// Inputs of people that were waiting for one before them when their generation ended.
+    pub inputs_dropped: u32,
+    /// 1 if the replay log reached its bound in this tick.
+    pub replays_cut: u32,
+    /// Events that the match will not leave behind, because there were too many.
+    pub events_unrecorded: u32,
+}
+
+/// What a tick hands to its caller, who owns one and passes it to every tick of every match: each tick empties it
+/// first.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// What happened since the last tick, in order of `n`.
+    pub events: Vec<OutEvent>,
+    /// The whole match, in the tick after which it is over. Comes once.
+    pub finished: Option<Box<FinishedMatch>>,
+    /// Things to count.
+    pub counters: Counters,
+    /// Room for the rules' events: 6 KiB, which is why matches share it.
+    pub(crate) sim_events: rally_sim::Events,
+}
+
+impl Outputs {
+    /// Empty ones.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.events.clear();
+        self.finished = None;
+        self.counters = Counters::default();
+    }
+}
