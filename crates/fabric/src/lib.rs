@@ -1,1 +1,35 @@
 //! Redis behind our own types: registry, mailboxes, topics, queue, probes.
+//!
+//! - [`pair`]: what two nodes owe each other, without IO: bundles out, entries in, numbered ones exactly once.
+//! - [`Fabric`]: the connection to Redis. It carries bundles from mailbox to mailbox, keeps this node's lease, and
+//!   knows the other nodes.
+//!
+//! Shells join the two: bundles that `Pairs` seals go to [`Fabric::send`], what comes out of
+//! [`Fabric::take_mailbox`] goes into `Pairs`. The client library does not show through, so that it can be replaced.
+//!
+//! Redis is a hint, never an authority: everything here may be lost at any moment and is made again by its owners.
+
+pub mod pair;
+
+mod config;
+mod director;
+mod error;
+mod fabric;
+mod lease;
+mod owners;
+mod queue;
+mod registry;
+mod sessions;
+mod topics;
+
+pub use config::{Bounds, FabricConfig, Role};
+pub use director::Director;
+pub use error::{CheckError, ConnectError, ReadyError, RedisCause, RedisError};
+pub use fabric::{Fabric, LinkState};
+pub use lease::Lease;
+pub use owners::{Owned, Owner};
+pub use pair::{PairStats, Pairs, ReceiveError, Received, SendError};
+pub use queue::{Joined, Left, Pair, Queue, QueueStatus, Ticket, TicketRef};
+pub use registry::{Node, Nodes};
+pub use sessions::Sessions;
+pub use topics::{TopicEvent, TopicStream, Topics};
