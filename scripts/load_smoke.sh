@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Some seconds of swarm, k6 and artillery against a cluster of their own, each with its thresholds. The last line says
+# how many of these checks passed; everything they said is in TARGET/load-smoke/. RALLY_BIN and SWARM_BIN name programs
+# that are built already.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/cluster.sh
+. "$(dirname "$0")/cluster.sh"
+
+# For runs that shall be longer than a smoke test's.
+smoke_s=${SMOKE_S:-15}
+
+if [ -z "${RALLY_BIN:-}" ] || [ -z "${SWARM_BIN:-}" ]; then
+    (cd "$root" && cargo build -p rally -p rally-swarm)
+    RALLY_BIN=$target/debug/rally
+    SWARM_BIN=$target/debug/swarm
+fi
+
+logs=$target/load-smoke
+mkdir -p "$logs"
+# Not below the checkout: a database of root's is another user's, who may not be allowed in here.
+dir=$(mktemp -d)
+chmod 755 "$dir"
+trap 'stop_cluster || true; rm -rf "$dir"' EXIT
+
+passed=0
+failed=0
+# check NAME COMMAND...
+check() {
+    local name=$1 began=$SECONDS
+    shift
+    say "load-smoke: $name"
+    if "$@" >"$logs/$name.log" 2>&1; then
+        passed=$((passed + 1))
+        verdicts "$name" || true
+        echo "ok: $name ($((SECONDS - began)) s)"
+    else
+        failed=$((failed + 1))
+        tail -n 60 "$logs/$name.log"
+        echo "FAILED: $name ($((SECONDS - began)) s)"
+    fi
+}
+# What of their output is worth repeating: k6's and artillery's thresholds, swarm's table.
+verdicts() {
+    case $1 in
+        k6) grep -E '✓|✗' "$logs/k6.log" ;;
+        artillery) grep -E '^(ok|fail): ' "$logs/artillery.log" ;;
+        *) tail -n 25 "$logs/$1.log" ;;
+    esac
+}
+
+say "load-smoke: starting a cluster"
+start_cluster "$RALLY_BIN" "$dir"
+say "load-smoke: edges at $edges"
+
+export BASE_URLS=$edges PLAY_S=4 DURATION=$smoke_s
+check swarm run_swarm "$SWARM_BIN" 20 "$smoke_s" "$logs/swarm.json"
+VUS=10 check k6 "$root/scripts/load.sh" k6
+PLAYERS=20 check artillery "$root/scripts/load.sh" artillery
+check stop stop_cluster
+cp "$dir/cluster.log" "$logs/cluster.log"
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
