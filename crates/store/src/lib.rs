@@ -1,1 +1,48 @@
-//! Postgres behind our own types: migrations, users, matches, epochs, results.
+//! Postgres behind our own types: migrations, users, matches with their epochs, results.
+//!
+//! [`Store`] is a handle on a pool of connections. Every operation
+//! - takes a connection (waiting at most [`StoreConfig::acquire_timeout`]) and then finishes or fails within
+//!   [`StoreConfig::operation_timeout`], also when the server is stopped, unreachable or silent;
+//! - is one statement or one transaction: it has happened wholly or not at all;
+//! - may have happened although it failed with [`StoreErrorKind::Unavailable`], when only the answer was lost. All can
+//!   be repeated: the repetition finds what the first one did and says so.
+//!
+//! # The authority over a match
+//! Each owner of a match is granted a higher [`Epoch`](rally_units::Epoch): the first by [`Store::create_matches`], the
+//! next ones by [`Store::take`]. Every write for a match names its writer's epoch, which is compared with that of the
+//! row under its lock: a former owner gets [`FenceError::Fenced`] (or the like of the operation), and nothing is
+//! written.
+//!
+//! # Order of locks
+//! A match's row, then users' rows in the order of their ids. Only [`Store::create_matches`] starts with users, and the
+//! matches that it writes are its own. Whoever inserts into `active_seats` holds the user's row.
+
+mod config;
+mod create;
+mod error;
+mod finish;
+mod matches;
+mod metrics;
+mod migrate;
+mod ownership;
+mod pool;
+mod rating;
+mod results;
+mod seats;
+mod types;
+mod users;
+
+pub use config::{ConfigError, StoreConfig};
+pub use create::{CreateError, NewMatch};
+pub use error::{FenceError, StoreError, StoreErrorKind};
+pub use migrate::{MigrateError, SchemaError, schema_version_needed};
+pub use ownership::ActiveMatch;
+pub use pool::Store;
+pub use rating::{Rating, RatingChange};
+pub use results::{
+    EVENTS_MAX, EventKind, FinishError, Finished, MatchEvent, MatchResult, PlayerStats, PowerUps, REPLAY_BYTES_MAX,
+    ReplaySegment,
+};
+pub use seats::ClaimError;
+pub use types::{BotLevel, EndReason, Mode, Owner, Ownership, Score, Seat, Side};
+pub use users::{CreateUserError, User, UserKind};

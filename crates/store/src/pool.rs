@@ -1,0 +1,122 @@
+//! The pool, and the one path on which every operation runs: bounded, measured, its errors named.
+
+use std::{sync::Arc, time::Instant};
+
+use deadpool_postgres::{Client, GenericClient, Manager, ManagerConfig, Pool, RecyclingMethod};
+use tokio::time::timeout;
+use tokio_postgres::{NoTls, Row, types::ToSql};
+
+use crate::{
+    ConfigError, StoreConfig, StoreError,
+    error::Fault,
+    metrics::{describe, failed, observe},
+};
+
+/// A handle on Postgres. Clones share its connections.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+    pub(crate) config: Arc<StoreConfig>,
+}
+
+impl Store {
+    /// Makes the pool. Connections are made when they are first needed and again after they have broken, so the
+    /// server need not be up.
+    ///
+    /// # Errors
+    /// The configuration is not usable.
+    pub fn new(config: &StoreConfig) -> Result<Self, ConfigError> {
+        describe();
+        // `Fast` asks the connection's task whether it has ended, instead of the server at each use. A connection
+        // that broke a moment ago costs one operation, which fails as unavailable.
+        let manager = Manager::from_config(
+            config.pool_driver()?,
+            NoTls,
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+        );
+        let pool = Pool::builder(manager).max_size(config.pool_max).build().map_err(|_| ConfigError::NoConnections)?;
+        Ok(Self { pool, config: Arc::new(config.clone()) })
+    }
+
+    /// Asks Postgres for a sign of life.
+    ///
+    /// # Errors
+    /// It gives none.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.run("ping", async |client| {
+            client.simple_query("").await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Runs `work` with a connection, within the store's bounds.
+    pub(crate) async fn run<T>(
+        &self,
+        operation: &'static str,
+        work: impl AsyncFnOnce(&mut Client) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        let started = Instant::now();
+        let result = self.attempt(work).await.map_err(|fault| StoreError::new(operation, fault));
+        observe(operation, started.elapsed(), self.pool.status());
+        result.inspect_err(|error| failed(operation, error.kind.as_str()))
+    }
+
+    async fn attempt<T>(&self, work: impl AsyncFnOnce(&mut Client) -> Result<T, Fault>) -> Result<T, Fault> {
+        let client =
+            timeout(self.config.acquire_timeout, self.pool.get()).await.map_err(|_| Fault::AcquireTimeout)??;
+        let mut lent = Lent(Some(client));
+        let Some(client) = lent.0.as_mut() else { unreachable!("lent until it is settled") };
+        let result = timeout(self.config.operation_timeout, work(client)).await.map_err(|_| Fault::OperationTimeout)?;
+        lent.settle();
+        result
+    }
+}
+
+/// A connection on loan. Unless the work on it came to an end, good or bad, it is closed instead of given back: it may
+/// be waiting for an answer that never comes, or be in the middle of a transaction.
+struct Lent(Option<Client>);
+
+impl Lent {
+    fn settle(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(client) = self.0.take() {
+            drop(Client::take(client));
+        }
+    }
+}
+
+/// All rows of a statement, which is prepared once per connection.
+pub(crate) async fn query(
+    client: &impl GenericClient,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let statement = client.prepare_cached(sql).await?;
+    client.query(&statement, params).await
+}
+
+/// At most one row of a statement, which is prepared once per connection.
+pub(crate) async fn query_opt(
+    client: &impl GenericClient,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Option<Row>, tokio_postgres::Error> {
+    let statement = client.prepare_cached(sql).await?;
+    client.query_opt(&statement, params).await
+}
+
+/// Runs a statement, which is prepared once per connection, and returns the number of rows it touched.
+pub(crate) async fn execute(
+    client: &impl GenericClient,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<u64, tokio_postgres::Error> {
+    let statement = client.prepare_cached(sql).await?;
+    client.execute(&statement, params).await
+}

@@ -1,0 +1,11 @@
+//! The store against a real Postgres. Each test has a database of its own.
+
+#![allow(clippy::unwrap_used)]
+
+mod matches;
+mod migrations;
+mod outages;
+mod ownership;
+mod results;
+mod support;
+mod users;
