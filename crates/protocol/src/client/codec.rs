@@ -120,26 +120,28 @@ pub trait Messages: Sized {
     /// Reads a message.
     fn decode(encoding: Encoding, bytes: &[u8]) -> Result<Self, DecodeError> {
         match encoding {
-            Encoding::Json => {
-                #[derive(Deserialize)]
-                struct Head<'a> {
-                    #[serde(borrow, rename = "type")]
-                    name: std::borrow::Cow<'a, str>,
-                }
-                let head: Head<'_> =
-                    serde_json::from_slice(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))?;
-                Self::from_json(&head.name, bytes)
-            }
+            Encoding::Json => Self::from_json(&json_name(bytes)?, bytes),
             Encoding::Msgpack => {
-                let mut body = bytes;
-                let items = rmp::decode::read_array_len(&mut body)
-                    .map_err(|_| DecodeError::Malformed("not an array".into()))?;
-                let number: u8 = rmp::decode::read_int(&mut body)
-                    .map_err(|_| DecodeError::Malformed("the first element is not a type's number".into()))?;
-                // An array's length is only a claim; the fields below are read one by one.
-                Self::from_msgpack(number, items.saturating_sub(1) as usize, body)
+                let (number, fields, body) = msgpack_head(bytes)?;
+                Self::from_msgpack(number, fields, body)
             }
         }
+    }
+
+    /// The name of the type that these bytes claim to be, if there is such a type: for the answer to a message that
+    /// cannot be read.
+    fn name_of(encoding: Encoding, bytes: &[u8]) -> Option<&'static str> {
+        let shape = match encoding {
+            Encoding::Json => {
+                let name = json_name(bytes).ok()?;
+                Self::TABLE.iter().find(|shape| shape.name == name)
+            }
+            Encoding::Msgpack => {
+                let (number, ..) = msgpack_head(bytes).ok()?;
+                Self::TABLE.iter().find(|shape| shape.number == number)
+            }
+        };
+        shape.map(|shape| shape.name)
     }
 
     /// The message on its own.
@@ -148,6 +150,27 @@ pub trait Messages: Sized {
         self.encode_into(encoding, &mut out)?;
         Ok(out)
     }
+}
+
+/// A JSON message's `type`.
+fn json_name(bytes: &[u8]) -> Result<std::borrow::Cow<'_, str>, DecodeError> {
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        #[serde(borrow, rename = "type")]
+        name: std::borrow::Cow<'a, str>,
+    }
+    let head: Head<'_> = serde_json::from_slice(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))?;
+    Ok(head.name)
+}
+
+/// A msgpack message's number, how many fields follow, and those fields.
+fn msgpack_head(bytes: &[u8]) -> Result<(u8, usize, &[u8]), DecodeError> {
+    let mut body = bytes;
+    let items = rmp::decode::read_array_len(&mut body).map_err(|_| DecodeError::Malformed("not an array".into()))?;
+    let number = rmp::decode::read_int(&mut body)
+        .map_err(|_| DecodeError::Malformed("the first element is not a type's number".into()))?;
+    // An array's length is only a claim; the fields are read one by one.
+    Ok((number, items.saturating_sub(1) as usize, body))
 }
 
 /// Appends one message to `out`.

@@ -278,8 +278,12 @@ impl ErrorCode {
 pub mod close {
     /// Done.
     pub const NORMAL: u16 = 1000;
+    /// Not the WebSocket protocol.
+    pub const PROTOCOL: u16 = 1002;
     /// Not this subprotocol's frames.
     pub const UNSUPPORTED: u16 = 1003;
+    /// Text that is not UTF-8.
+    pub const INVALID_DATA: u16 = 1007;
     /// Too many messages.
     pub const POLICY: u16 = 1008;
     /// A message over the limit.
