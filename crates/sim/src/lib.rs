@@ -13,6 +13,7 @@
 mod events;
 pub mod field;
 mod input;
+mod math;
 mod rng;
 mod rules;
 mod snapshot;

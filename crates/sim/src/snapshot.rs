@@ -136,7 +136,7 @@ impl World {
             ],
             blackhole_sub_steps: from.timer("blackhole", 0, power_ups::BLACKHOLE)?,
         };
-        let next_power_up_sub_steps = from.timer("next power-up", 0, power_ups::FIRST[1])?;
+        let next_power_up_sub_steps = from.timer("next power-up", 0, power_ups::WAIT_MAX)?;
         let mut balls = ArrayVec::new();
         for _ in 0..from.byte("balls", 0, BALLS_MAX as u8)? {
             balls.push(from.ball()?);

@@ -24,6 +24,7 @@ pub struct World {
     pub(crate) skills: [SkillState; 2],
     pub(crate) balls: ArrayVec<Ball, BALLS_MAX>,
     pub(crate) power_ups: ArrayVec<PowerUp, POWER_UPS_MAX>,
+    /// Until the next power-up appears, 0 where none will.
     pub(crate) next_power_up_sub_steps: u16,
     pub(crate) effects: Effects,
 }
@@ -34,33 +35,40 @@ const _: () = assert!(size_of::<World>() <= 1024);
 impl World {
     /// A match before its first sub-step: score 0 to 0, paddles in the middle, a ball about to fly from the centre.
     ///
-    /// `seed` decides everything that is left to chance.
+    /// `seed` decides everything that is left to chance. A score to win of 0 means 1.
     pub fn new(seed: u64, rules: Rules) -> Self {
-        let mut world = Self::without_ball(seed, rules);
+        let mut world = Self::empty(seed, rules);
+        world.next_power_up_sub_steps = power_ups::first_spawn(rules, &mut world.rng);
         goals::serve(&mut world);
         world
     }
 
-    /// Like [`World::new`], with a ball of the caller's instead of the serve: for recordings, tests and drills.
+    /// Like [`World::new`], but with this ball instead of the serve, and no power-ups: how recordings and drills begin.
     pub fn with_ball(seed: u64, rules: Rules, ball: Ball) -> Self {
-        let mut world = Self::without_ball(seed, rules);
-        world.balls.push(ball);
+        Self::staged(seed, rules, &[ball], &[])
+    }
+
+    /// Like [`World::new`], but with just these balls and power-ups: no others will appear. Those beyond
+    /// [`BALLS_MAX`] and [`POWER_UPS_MAX`] are left out. For tests and benches.
+    pub fn staged(seed: u64, rules: Rules, balls: &[Ball], power_ups: &[PowerUp]) -> Self {
+        let mut world = Self::empty(seed, rules);
+        world.balls.extend(balls.iter().copied().take(BALLS_MAX));
+        world.power_ups.extend(power_ups.iter().copied().take(POWER_UPS_MAX));
         world
     }
 
-    fn without_ball(seed: u64, rules: Rules) -> Self {
-        let mut rng = Rng::from_seed(seed);
+    fn empty(seed: u64, rules: Rules) -> Self {
         Self {
             rules: Rules { score_to_win: rules.score_to_win.max(1), ..rules },
             clock: SubStep::default(),
-            next_power_up_sub_steps: power_ups::first_spawn(&mut rng),
-            rng,
+            rng: Rng::from_seed(seed),
             score: [0; 2],
             paddles: [Paddle::AT_START; 2],
             paddle_speed: paddle::SPEED[0],
             skills: rules.skills.map(SkillState::ready),
             balls: ArrayVec::new(),
             power_ups: ArrayVec::new(),
+            next_power_up_sub_steps: 0,
             effects: Effects::default(),
         }
     }

@@ -3,6 +3,7 @@
 use crate::{
     Event, Events, Side, World,
     field::{BALL_RADIUS, BALL_SPEED_MAX, BALL_Y, HEIGHT, PADDLE_HEIGHT, SERVE_SPEED, SUB_STEP_S, WIDTH},
+    math::hypot,
     rules::paddle::Paddle,
 };
 
@@ -34,7 +35,7 @@ pub struct Ball {
     /// Who hit it last, who therefore gets what it collects. `None` since its serve.
     pub last_hitter: Option<Side>,
     /// Whose paddle may not hit it, because it has just done so. Not the same as the last hitter: that one stays.
-    pub(crate) guard: Option<Side>,
+    pub guard: Option<Side>,
 }
 
 impl Ball {
@@ -50,11 +51,7 @@ impl Ball {
 
     /// Speed, in u/s.
     pub fn speed(&self) -> f64 {
-        self.speed_squared().sqrt()
-    }
-
-    pub(crate) const fn speed_squared(&self) -> f64 {
-        self.vx * self.vx + self.vy * self.vy
+        hypot(self.vx, self.vy)
     }
 
     /// Moves on for a sub-step, and off a wall that it reaches.
@@ -80,32 +77,37 @@ impl Ball {
 
     /// Moves the ball out of the paddle and sends it away from it, at the speed it had.
     fn bounce(&mut self, side: Side, paddle: &Paddle, [dx, dy]: [f64; 2]) {
-        let distance = (dx * dx + dy * dy).sqrt();
+        // Where the ball was met, before it is moved out, decides its direction.
+        let rel = ((self.y - paddle.y) / (PADDLE_HEIGHT / 2.0)).clamp(-1.0, 1.0);
+        let distance = hypot(dx, dy);
         if distance > 0.0 {
-            let out = (BALL_RADIUS - distance + HIT_GAP) / distance;
-            self.x += dx * out;
+            let out = BALL_RADIUS - distance + HIT_GAP;
+            self.x += dx / distance * out;
             // Between the end of a paddle and the wall there may be no room for a ball: the wall wins.
-            self.y = (self.y + dy * out).clamp(BALL_Y[0], BALL_Y[1]);
+            self.y = (self.y + dy / distance * out).clamp(BALL_Y[0], BALL_Y[1]);
         } else {
             // The centre is inside (two balls met there), so there is no contact normal: out by the front.
             let [left, right] = side.paddle_x();
             let front = if side == Side::Left { right } else { left };
             self.x = front + side.forward() * (BALL_RADIUS + HIT_GAP);
         }
-        let rel = ((self.y - paddle.y) / (PADDLE_HEIGHT / 2.0)).clamp(-1.0, 1.0);
-        let (sin, cos) = libm::sincos((rel * BOUNCE_DEG).to_radians());
+        let (sin, cos) = libm::sincos(rel * BOUNCE_DEG.to_radians());
         let speed = self.speed();
         self.vx = side.forward() * speed * cos;
         self.vy = speed * sin;
     }
 
-    /// Scales the velocity to at most the highest speed.
+    /// Scales the velocity so that the speed, which is `from` now, becomes `to` or the highest there is.
+    fn set_speed(&mut self, from: f64, to: f64) {
+        let factor = to.min(BALL_SPEED_MAX) / from;
+        self.vx *= factor;
+        self.vy *= factor;
+    }
+
     fn cap_speed(&mut self) {
         let speed = self.speed();
         if speed > BALL_SPEED_MAX {
-            let factor = BALL_SPEED_MAX / speed;
-            self.vx *= factor;
-            self.vy *= factor;
+            self.set_speed(speed, BALL_SPEED_MAX);
         }
     }
 }
@@ -139,14 +141,11 @@ fn hit(world: &mut World, index: usize, side: Side, events: &mut Events) {
     ball.bounce(side, paddle, offset);
     ball.last_hitter = Some(side);
     ball.guard = Some(side);
-    ball.vx *= HIT_FACTOR;
-    ball.vy *= HIT_FACTOR;
     let smash = skill.smash_factor();
-    if let Some(factor) = smash {
-        ball.vx *= factor;
-        ball.vy *= factor;
+    let speed = ball.speed();
+    if speed > 0.0 {
+        ball.set_speed(speed, (speed * HIT_FACTOR).min(BALL_SPEED_MAX) * smash.unwrap_or(1.0));
     }
-    ball.cap_speed();
     events.push(*clock, Event::Hit { side, speed: ball.speed(), smash: smash.is_some() });
     if smash.is_some() && skill.meet() {
         events.push(*clock, Event::SmashHit { side });
@@ -171,7 +170,7 @@ fn exchange(a: &mut Ball, b: &mut Ball) {
     if distance_squared >= REACH * REACH {
         return;
     }
-    let distance = distance_squared.sqrt();
+    let distance = hypot(dx, dy);
     // Two balls in one place have no line between them; any will do, if it is always the same.
     let (nx, ny) = if distance > 0.0 { (dx / distance, dy / distance) } else { (1.0, 0.0) };
 

@@ -29,8 +29,8 @@ impl Paddle {
 
 /// Speed of both paddles, in u/s, for balls as they stand.
 pub(crate) fn speed(world: &World) -> f64 {
-    let fastest = world.balls.iter().map(|ball| ball.speed_squared()).fold(0.0, f64::max);
-    (SPEED_OF_BALL * fastest.sqrt()).clamp(SPEED[0], SPEED[1])
+    let fastest = world.balls.iter().map(|ball| ball.speed()).fold(0.0, f64::max);
+    (SPEED_OF_BALL * fastest).clamp(SPEED[0], SPEED[1])
 }
 
 /// Moves both paddles.

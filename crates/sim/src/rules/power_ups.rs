@@ -1,8 +1,9 @@
 //! Power-ups: where and when they appear, who takes them, and what they do.
 
 use crate::{
-    BALLS_MAX, Ball, Event, Events, Side, World,
+    BALLS_MAX, Ball, Event, Events, Rules, Side, World,
     field::{BALL_RADIUS, HEIGHT, POWER_UP_RADIUS, SUB_STEP_S, SUB_STEPS_PER_S, WIDTH},
+    math::hypot,
     rng::Rng,
 };
 
@@ -10,9 +11,11 @@ use crate::{
 pub const POWER_UPS_MAX: usize = 5;
 
 /// Sub-steps until the first one, at least and at most.
-pub(crate) const FIRST: [u16; 2] = [5 * SUB_STEPS_PER_S, 15 * SUB_STEPS_PER_S];
+const FIRST: [u16; 2] = [5 * SUB_STEPS_PER_S, 15 * SUB_STEPS_PER_S];
 /// Sub-steps from one to the next, at least and at most.
 const EVERY: [u16; 2] = [6 * SUB_STEPS_PER_S, 12 * SUB_STEPS_PER_S];
+/// Longest wait for a power-up that a state can hold.
+pub(crate) const WAIT_MAX: u16 = FIRST[1] + 1;
 /// Sub-steps that one stays on the field.
 pub(crate) const LIFE: u16 = 9 * SUB_STEPS_PER_S;
 /// Distance of its centre from the edges of the field, at least.
@@ -79,9 +82,9 @@ pub struct Effects {
     pub blackhole_sub_steps: u16,
 }
 
-/// Sub-steps until the first power-up of a match.
-pub(crate) fn first_spawn(rng: &mut Rng) -> u16 {
-    draw(rng, FIRST)
+/// Sub-steps until the first power-up of a match, the one in which it appears included; 0 where there are none.
+pub(crate) fn first_spawn(rules: Rules, rng: &mut Rng) -> u16 {
+    if rules.classic { 0 } else { draw(rng, FIRST) + 1 }
 }
 
 fn draw(rng: &mut Rng, [low, high]: [u16; 2]) -> u16 {
@@ -98,7 +101,7 @@ pub(crate) fn bend(world: &mut World) {
     let strength = (0.6 + 0.8 * progress) * SUB_STEP_S;
     for ball in &mut world.balls {
         let (dx, dy) = (WIDTH / 2.0 - ball.x, HEIGHT / 2.0 - ball.y);
-        let distance = (dx * dx + dy * dy).sqrt();
+        let distance = hypot(dx, dy);
         if distance == 0.0 {
             continue; // At the centre there is no direction to bend to.
         }
@@ -106,7 +109,7 @@ pub(crate) fn bend(world: &mut World) {
         let before = ball.speed();
         let vx = ball.vx + (nx * PULL - ny * SWIRL) * strength;
         let vy = ball.vy + (ny * PULL + nx * SWIRL) * strength;
-        let after = (vx * vx + vy * vy).sqrt();
+        let after = hypot(vx, vy);
         if after > 0.0 {
             ball.vx = vx * (before / after);
             ball.vy = vy * (before / after);
@@ -116,17 +119,16 @@ pub(crate) fn bend(world: &mut World) {
 
 /// Appearance, expiry, and collection by the balls as they stand.
 pub(crate) fn step(world: &mut World, events: &mut Events) {
-    if world.rules.classic {
-        return;
-    }
     for remaining in &mut world.effects.blackout_sub_steps {
         *remaining = remaining.saturating_sub(1);
     }
-    if world.next_power_up_sub_steps == 0 {
-        spawn(world, events);
-        world.next_power_up_sub_steps = draw(&mut world.rng, EVERY);
+    if world.next_power_up_sub_steps > 0 {
+        world.next_power_up_sub_steps -= 1;
+        if world.next_power_up_sub_steps == 0 {
+            spawn(world, events);
+            world.next_power_up_sub_steps = draw(&mut world.rng, EVERY);
+        }
     }
-    world.next_power_up_sub_steps -= 1;
     expire(world, events);
     collect(world, events);
 }
@@ -146,7 +148,7 @@ fn spawn(world: &mut World, events: &mut Events) {
 
 fn expire(world: &mut World, events: &mut Events) {
     world.power_ups.retain(|power_up| {
-        power_up.remaining_sub_steps -= 1;
+        power_up.remaining_sub_steps = power_up.remaining_sub_steps.saturating_sub(1);
         let PowerUp { kind, x, y, remaining_sub_steps } = *power_up;
         if remaining_sub_steps == 0 {
             events.push(world.clock, Event::PowerUpExpired { kind, x, y });
