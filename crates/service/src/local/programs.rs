@@ -38,7 +38,6 @@ pub fn find_postgres() -> Result<Vec<Program>, LocalError> {
         .into_iter()
         .flat_map(|root| fs::read_dir(root).into_iter().flatten().flatten())
         .map(|entry| entry.path().join("bin/postgres"))
-        .chain(["/usr/local/pgsql/bin/postgres".into(), "/usr/bin/postgres".into()])
         .filter(|p| executable(p));
     let mut found: Vec<Program> = Vec::new();
     for path in on_path("postgres").chain(hidden) {
@@ -72,8 +71,12 @@ fn major_of(version: &str) -> Option<String> {
 fn on_path(name: &str) -> impl Iterator<Item = PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let candidates: Vec<PathBuf> = std::env::split_paths(&path)
-        // sbin is not on a plain user's PATH, yet some distributions put servers there.
-        .chain(["/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin"].map(PathBuf::from))
+        // Where `make run` puts servers without their services, and where distributions do; a plain user's PATH lacks
+        // some of these.
+        .chain(
+            ["/usr/local/lib/rally/bin", "/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin"]
+                .map(PathBuf::from),
+        )
         .map(|dir| dir.join(OsStr::new(name)))
         .filter(|p| executable(p))
         .collect();

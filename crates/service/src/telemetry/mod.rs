@@ -1,0 +1,97 @@
+//! Logs, metrics and panics, set up once per process.
+
+mod log_queue;
+mod logs;
+mod metrics;
+mod panics;
+
+use ::metrics::SetRecorderError;
+use metrics_exporter_prometheus::PrometheusRecorder;
+use tracing::subscriber::SetGlobalDefaultError;
+use tracing_subscriber::EnvFilter;
+
+use self::log_queue::LogQueue;
+pub use self::{
+    logs::LogFormat,
+    metrics::{BYTES_BUCKETS, COUNT_BUCKETS, Metrics, SECONDS_BUCKETS, US_BUCKETS},
+};
+use crate::env::{Env, Unit, Var};
+
+const LOG: Var = Var::new(
+    "RALLY_LOG",
+    Unit::Text,
+    "What is logged: a level (error, warn, info, debug, trace), or levels by target such as info,rally_edge=debug.",
+)
+.or("info");
+
+const LOG_FORMAT: Var = Var::new("RALLY_LOG_FORMAT", Unit::OneOf(&["json", "text"]), "How log lines look.").or("json");
+
+/// The variables of this concern.
+pub const VARS: &[Var] = &[LOG, LOG_FORMAT];
+
+/// What is logged, and how it looks.
+#[derive(Debug)]
+pub struct TelemetryConfig {
+    /// Levels by target.
+    pub filter: EnvFilter,
+    /// The look of a line.
+    pub format: LogFormat,
+}
+
+impl TelemetryConfig {
+    /// Reads [`VARS`].
+    pub fn read(env: &mut Env<'_>) -> Option<Self> {
+        let filter = env.get(&LOG);
+        let format = env.get(&LOG_FORMAT);
+        Some(Self { filter: filter?, format: format? })
+    }
+}
+
+/// Why telemetry could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TelemetryError {
+    /// The process has a subscriber for its events already.
+    #[error("logging is set up already")]
+    Logs(#[from] SetGlobalDefaultError),
+    /// The process has a recorder for its metrics already.
+    #[error("metrics are set up already")]
+    Metrics(#[from] SetRecorderError<PrometheusRecorder>),
+    /// A bucket list is empty: a mistake of ours.
+    #[error("cannot build the metrics recorder: {0}")]
+    Buckets(#[from] metrics_exporter_prometheus::BuildError),
+    /// The thread that writes log lines could not be started.
+    #[error("cannot start the log writer: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// The telemetry of this process. Keep it until the end: dropped, it writes what is still queued.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// What `/metrics` renders.
+    pub metrics: Metrics,
+    logs: LogQueue,
+}
+
+impl Telemetry {
+    /// Installs metrics, logs to stderr and the panic hook. Every log line carries `role` and `node`. Call it within
+    /// the runtime, which runs the upkeep.
+    ///
+    /// # Errors
+    /// When the process has telemetry already.
+    pub fn start(config: TelemetryConfig, role: &str, node: &str) -> Result<Self, TelemetryError> {
+        let metrics = Metrics::install()?;
+        let prefix = config.format.prefix(&[("role", role), ("node", node)]);
+        let logs = LogQueue::start(std::io::stderr(), prefix)?;
+        tracing::subscriber::set_global_default(logs::subscriber(config.filter, config.format, logs.clone()))?;
+        panics::install(logs.clone());
+        tokio::spawn(metrics.clone().upkeep());
+        Ok(Self { metrics, logs })
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        self.logs.flush();
+    }
+}
