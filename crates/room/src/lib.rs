@@ -5,26 +5,30 @@
 //! once, when it is over, everything that the match leaves behind ([`FinishedMatch`]).
 //!
 //! ```text
-//!            Room        sessions, seats, generations, messages     room.rs seats.rs inbox.rs
-//!   wire  ── convert ──  the only place where wire types meet rules  convert.rs
-//!            Referee     phases, pauses, absences; owns the World    referee.rs
-//!            Bot         one more player                             bot.rs
-//!            Record      statistics, events, replay log              record.rs log.rs
+//! Room       sessions, seats, generations, messages          room.rs seats.rs inbox.rs
+//! convert    the only place where wire types meet the rules'  convert.rs
+//! Referee    phases, pauses, absences; owns the World         referee.rs
+//! Bot        one more player                                  bot.rs
+//! Record     statistics, events, replay log                   record.rs log.rs
 //! ```
 //!
 //! The referee changes only by an [`Action`](log::Action) or a tick. The log of actions is therefore a full replay:
 //! [`replay::verify`] plays it again and compares every hash.
 
+mod bot;
+mod convert;
 mod finished;
-
+mod inbox;
 pub mod limits;
 pub mod log;
 mod outputs;
-
+mod record;
+mod referee;
 mod refusal;
 pub mod replay;
-
+mod rng;
 mod room;
+mod seats;
 
 pub use finished::{FinishedMatch, FinishedPlayer, PlayerStats, RecordedEvent, RecordedKind, Who};
 pub use outputs::{Counters, OutEvent, Outputs};

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rally_protocol::client::v1::EventKind;
 
-use crate::FinishedMatch;
+use crate::{FinishedMatch, referee::Happening};
 
 /// A `match_event`, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,7 @@ pub struct Outputs {
     pub counters: Counters,
     /// Room for the rules' events: 6 KiB, which is why matches share it.
     pub(crate) sim_events: rally_sim::Events,
+    pub(crate) happenings: Vec<Happening>,
 }
 
 impl Outputs {
@@ -53,5 +54,6 @@ impl Outputs {
         self.events.clear();
         self.finished = None;
         self.counters = Counters::default();
+        self.happenings.clear();
     }
 }

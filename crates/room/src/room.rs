@@ -1,12 +1,25 @@
 //! One match: sessions and their seats, messages in and out, around the [`Referee`].
 
+use bytes::Bytes;
 use rally_protocol::{
-    client::v1::{GameOver, JoinAs, MatchJoined, Phase, Place, Side, Skill},
+    client::{
+        codec::{self, Encoding},
+        v1::{ErrorCode, GameOver, JoinAs, MatchEvent, MatchJoined, Mode, Phase, Place, Player, Side, Skill},
+    },
     cluster::v1::{Command, InputRecord, MatchSpec, SnapshotHead},
 };
-use rally_units::{Epoch, MatchId, SessionId, Tick, UserId};
+use rally_sim::{Event, PowerUpKind, Rules};
+use rally_units::{Epoch, MatchId, SessionId, TICK_HZ, Tick, UserId};
 
-use crate::{InputRefusal, JoinError, Outputs, Refusal};
+use crate::{
+    Counters, FinishedMatch, FinishedPlayer, InputRefusal, JoinError, OutEvent, Outputs, PlayerStats, Refusal, Who,
+    bot::Bot,
+    convert::{self, View, side_to_rules, side_to_wire},
+    log::{Action, End},
+    record::Record,
+    referee::{Happening, Outcome, Referee, Refused, Setup, Stage},
+    seats::{Holder, Seats, sides},
+};
 
 /// What all matches of a cluster agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +58,72 @@ pub struct Replaced {
 
 /// One match.
 #[derive(Debug)]
-pub struct Room {}
+pub struct Room {
+    id: MatchId,
+    mode: Mode,
+    private: bool,
+    epoch: Epoch,
+    referee: Referee,
+    seats: Seats,
+    bots: [Option<Bot>; 2],
+    record: Record,
+    /// The `n` of the last event.
+    last_event: u32,
+    /// What happened since the last tick.
+    pending: Vec<OutEvent>,
+    counters: Counters,
+    split_by: Option<rally_sim::Side>,
+    ending: Ending,
+}
+
+/// Both sides, in the order of every pair.
+const SIDES: [Side; 2] = [Side::Left, Side::Right];
+
+/// How far a match's end has been told.
+#[derive(Clone, Debug, PartialEq)]
+enum Ending {
+    NotYet,
+    /// [`FinishedMatch`] is handed out.
+    Told,
+    /// `result_pending` is, too.
+    Pending,
+    Recorded(GameOver),
+}
 
 impl Room {
     /// A match that waits for its players. `seed` decides all that is left to chance.
     pub fn new(spec: MatchSpec, seed: u64, epoch: Epoch, settings: RoomSettings) -> Self {
-        let _ = (spec, seed, epoch, settings);
-        unimplemented!()
+        let MatchSpec { id, mode, classic, private, seats } = spec;
+        let seats = Seats::new(seats, mode == Mode::Local);
+        let setup = Setup {
+            seed,
+            rules: Rules {
+                classic,
+                skills: SIDES.map(|side| convert::skill_to_rules(seats.get(side).skill)),
+                score_to_win: settings.score_to_win.max(1),
+            },
+            seats: seats.kinds(),
+            no_show_wins: mode == Mode::Tournament,
+        };
+        let bots = SIDES.map(|side| match seats.get(side).holder {
+            Holder::Bot(level) => Some(Bot::new(side_to_rules(side), level, seed)),
+            Holder::Open | Holder::User { .. } => None,
+        });
+        Self {
+            id,
+            mode,
+            private,
+            epoch,
+            referee: Referee::new(setup),
+            seats,
+            bots,
+            record: Record::new(setup),
+            last_event: 0,
+            pending: Vec::new(),
+            counters: Counters::default(),
+            split_by: None,
+            ending: Ending::NotYet,
+        }
     }
 
     /// Lets a session in: on its user's seat, or to watch.
@@ -59,9 +131,12 @@ impl Room {
     /// A seat's generation rises with each of its joins; an older connection loses the seat. The same session may join
     /// again. Finished matches can be joined, too, for their result.
     ///
+    /// `name` and `skill` are not used here: those of a seat are known since the match was made, or since
+    /// [`Room::claim`].
+    ///
     /// # Errors
     /// `forbidden` for who has no seat, and for spectators of a private match; [`JoinError::NeedsClaim`] where a seat
-    /// is open.
+    /// is open; `rate_limited` after 65,535 joins of one seat.
     pub fn join(
         &mut self,
         session: SessionId,
@@ -70,8 +145,46 @@ impl Room {
         join_as: JoinAs,
         skill: Skill,
     ) -> Result<Joined, JoinError> {
-        let _ = (session, user, name, join_as, skill);
-        unimplemented!()
+        let _ = (name, skill);
+        match join_as {
+            JoinAs::Player => self.join_seat(session, user),
+            JoinAs::Spectator if self.private => {
+                Err(Refusal::new(ErrorCode::Forbidden, "nobody may watch a private match").into())
+            }
+            JoinAs::Spectator => {
+                self.leave(session);
+                self.seats.watch(session);
+                Ok(self.joined(Place::Spectator, 0, None))
+            }
+        }
+    }
+
+    fn join_seat(&mut self, session: SessionId, user: UserId) -> Result<Joined, JoinError> {
+        let Some(place) = self.seats.place_of_user(user) else {
+            return Err(match self.seats.open() {
+                Some(side) if !self.is_over() => JoinError::NeedsClaim { side },
+                _ => Refusal::new(ErrorCode::Forbidden, "no seat of yours in this match").into(),
+            });
+        };
+        let Some(taken) = self.seats.take(place, session) else {
+            return Err(Refusal::new(ErrorCode::RateLimited, "joined too often").into());
+        };
+        self.counters.inputs_dropped += taken.inputs_lost as u32;
+        // What was held by the connection before is not held by this one. In a match that is over, nothing is done.
+        if taken.was_empty {
+            let _ = self.perform(Action::Attach(side_to_rules(sides(place)[0])));
+        } else {
+            for side in sides(place) {
+                self.release(side_to_rules(*side));
+            }
+        }
+        Ok(self.joined(place, taken.generation, taken.replaced))
+    }
+
+    fn release(&mut self, side: rally_sim::Side) {
+        if self.referee.world().paddles()[side.index()].dir != rally_sim::Dir::Stay {
+            let _ = self.perform(Action::Input { side, dir: rally_sim::Dir::Stay, press: false });
+        }
     }
 
     /// Gives an open seat to a user, once the store has written that down. The user then joins.
@@ -79,24 +192,52 @@ impl Room {
     /// # Errors
     /// `forbidden` if the seat is not open (any more), or the match is over.
     pub fn claim(&mut self, side: Side, user: UserId, name: &str, skill: Skill) -> Result<(), Refusal> {
-        let _ = (side, user, name, skill);
-        unimplemented!()
+        if self.seats.place_of_user(user).is_some() {
+            return Err(Refusal::new(ErrorCode::Forbidden, "you have the other seat"));
+        }
+        self.perform(Action::Claim(side_to_rules(side), convert::skill_to_rules(skill)))
+            .map_err(|_| Refusal::new(ErrorCode::Forbidden, "the seat is taken"))?;
+        self.seats.claim(side, user, name, skill);
+        Ok(())
     }
 
     /// A session has gone, or lost its connection. Returns where it was; `None` if it was not here (any more).
     pub fn leave(&mut self, session: SessionId) -> Option<Place> {
-        let _ = session;
-        unimplemented!()
+        let (place, inputs_lost) = self.seats.leave(session)?;
+        self.counters.inputs_dropped += inputs_lost as u32;
+        if let Some(side) = sides(place).first() {
+            let _ = self.perform(Action::Detach(side_to_rules(*side)));
+        }
+        Some(place)
     }
 
-    /// A player's wish.
+    /// A player's wish. In a local match the connection speaks for the left player: its pauses are the left one's, and
+    /// if it gives up, the right one has won.
+    ///
+    /// To be ready is possible at any time and means something once. A pause is possible in play and in a countdown.
     ///
     /// # Errors
     /// `forbidden` for who is no player here and for a pause too many, `invalid_input` where the wish does not fit the
     /// match's state, `unavailable` for a rematch.
     pub fn command(&mut self, session: SessionId, command: Command) -> Result<(), Refusal> {
-        let _ = (session, command);
-        unimplemented!()
+        let place = self.seats.place_of_session(session);
+        let Some(side) = place.and_then(|place| sides(place).first()).copied().map(side_to_rules) else {
+            return Err(Refusal::new(ErrorCode::Forbidden, "you do not play in this match"));
+        };
+        let action = match command {
+            Command::Ready if self.referee.is_ready(side) && !self.is_over() => return Ok(()),
+            Command::Ready => Action::Ready(side),
+            Command::Pause => Action::Pause(side),
+            Command::Resume => Action::Resume(side),
+            Command::Forfeit => Action::Forfeit(side),
+            Command::Rematch => return Err(Refusal::new(ErrorCode::Unavailable, "there is no rematch yet")),
+        };
+        self.perform(action).map_err(|refused| match refused {
+            Refused::Over => Refusal::new(ErrorCode::InvalidInput, "the match is over"),
+            Refused::NotNow => Refusal::new(ErrorCode::InvalidInput, "not in this state of the match"),
+            Refused::Awaiting => Refusal::new(ErrorCode::InvalidInput, "the match waits for an absent player"),
+            Refused::NoPauseLeft => Refusal::new(ErrorCode::Forbidden, "no pause is left"),
+        })
     }
 
     /// Takes an input for the next tick. The edge has checked that its sender owns the seat; here (side, generation, n)
@@ -105,73 +246,289 @@ impl Room {
     /// # Errors
     /// The reason, for a counter.
     pub fn input(&mut self, input: InputRecord) -> Result<(), InputRefusal> {
-        let _ = input;
-        unimplemented!()
+        if self.is_over() {
+            return Err(InputRefusal::Over);
+        }
+        let seat = self.seats.get(input.side);
+        if !matches!(seat.holder, Holder::User { .. }) {
+            return Err(InputRefusal::NoPlayer);
+        }
+        match input.generation.cmp(&seat.inbox.generation()) {
+            std::cmp::Ordering::Less => Err(InputRefusal::OldGeneration),
+            std::cmp::Ordering::Greater => Err(InputRefusal::UnknownGeneration),
+            std::cmp::Ordering::Equal if seat.session.is_none() => Err(InputRefusal::Away),
+            std::cmp::Ordering::Equal => self.seats.inbox_mut(input.side).offer(input),
+        }
     }
 
     /// Plays 1/60 s. `out` is emptied and then holds what happened since the last call. When the match is over no time
     /// passes any more, and a call only hands out what is left to tell.
     pub fn tick(&mut self, out: &mut Outputs) {
-        let _ = out;
-        unimplemented!()
+        out.clear();
+        if !self.is_over() {
+            self.apply_inputs();
+            self.let_bots_play();
+            self.referee.tick(&mut out.sim_events, &mut out.happenings);
+            for happening in out.happenings.drain(..) {
+                self.tell(happening);
+            }
+            if !self.is_over() && self.record.log.wants_hash(self.referee.tick_count()) {
+                self.record.log.push_hash(self.referee.world().hash());
+            }
+        }
+        if let Some(outcome) = self.referee.outcome()
+            && self.ending == Ending::NotYet
+        {
+            self.ending = Ending::Told;
+            out.finished = Some(Box::new(self.finished(outcome)));
+        }
+        out.events.append(&mut self.pending);
+        out.counters = std::mem::take(&mut self.counters);
+    }
+
+    fn apply_inputs(&mut self) {
+        for side in SIDES {
+            while let Some(input) = self.seats.inbox_mut(side).take() {
+                self.counters.inputs_applied += 1;
+                let taken = self.perform(convert::input_to_action(input));
+                debug_assert!(taken.is_ok(), "only a player who is there has inputs waiting");
+            }
+        }
+    }
+
+    fn let_bots_play(&mut self) {
+        if self.referee.stage() != Stage::Playing {
+            return;
+        }
+        for side in rally_sim::Side::ALL {
+            let Some(bot) = &mut self.bots[side.index()] else { continue };
+            if let Some(rally_sim::Input { dir, press }) = bot.think(self.referee.world()) {
+                let taken = self.perform(Action::Input { side, dir, press });
+                debug_assert!(taken.is_ok(), "a bot is always there");
+            }
+        }
+    }
+
+    /// Lets the referee take an action, and writes down what it took.
+    fn perform(&mut self, action: Action) -> Result<(), Refused> {
+        let mut happenings = Vec::new();
+        self.referee.act(action, &mut happenings)?;
+        self.record.action(self.referee.tick_count(), action, &mut self.counters);
+        for happening in happenings {
+            self.tell(happening);
+        }
+        Ok(())
+    }
+
+    /// Writes down what happened, and makes an event of it.
+    fn tell(&mut self, happening: Happening) {
+        let n = self.last_event + 1;
+        if let Happening::Played { clock, event } = happening {
+            self.record.played(n, clock, event, &mut self.counters);
+            if let Event::PowerUpCollected { side, kind: PowerUpKind::Split, .. } = event {
+                self.split_by = Some(side);
+            }
+        }
+        let (score, tick) = (self.record.score(), self.referee.tick_count());
+        if let Some(event) = convert::event(happening, self.referee.world(), score, self.id, tick, n) {
+            self.send(&event);
+        }
+    }
+
+    fn send(&mut self, event: &MatchEvent) {
+        let mut message = Vec::with_capacity(48);
+        let encoded = codec::encode_into(event, Encoding::Msgpack, &mut message);
+        debug_assert!(encoded.is_ok(), "every event can be written");
+        self.last_event = event.n;
+        self.pending.push(OutEvent { n: event.n, kind: event.event, message: Bytes::from(message) });
+    }
+
+    fn view(&self) -> View<'_> {
+        View {
+            id: self.id,
+            tick: self.referee.tick_count(),
+            epoch: self.epoch,
+            phase: self.phase(),
+            ack: SIDES.map(|side| self.seats.get(side).inbox.ack()),
+            split_by: self.split_by,
+            world: self.referee.world(),
+        }
     }
 
     /// Appends the snapshot as a finished msgpack message. Allocates nothing but `out`'s growth.
     pub fn snapshot_into(&self, out: &mut Vec<u8>) {
-        let _ = out;
-        unimplemented!()
+        convert::write_snapshot(&self.view(), out);
     }
 
     /// What stands in front of the snapshot between nodes.
     pub fn snapshot_head(&self) -> SnapshotHead {
-        unimplemented!()
+        SnapshotHead {
+            tick: self.referee.tick_count(),
+            generation: SIDES.map(|side| self.seats.get(side).inbox.generation()),
+            applied: SIDES.map(|side| self.seats.get(side).inbox.applied()),
+        }
+    }
+
+    fn joined(&self, place: Place, generation: u16, replaced: Option<Replaced>) -> Joined {
+        let rules = self.referee.world().rules();
+        let picture = MatchJoined {
+            match_id: self.id,
+            side: place,
+            players: SIDES.map(|side| self.player(side)),
+            mode: self.mode,
+            phase: self.phase(),
+            snapshot: convert::snapshot(&self.view()),
+            classic: rules.classic,
+            score_to_win: rules.score_to_win,
+            private: self.private,
+            // What is pending goes out with the next tick, after this.
+            last_event: self.last_event - self.pending.len() as u32,
+            over: match &self.ending {
+                Ending::Recorded(over) => Some(over.clone()),
+                _ => None,
+            },
+        };
+        Joined { place, generation, picture, replaced }
+    }
+
+    fn player(&self, side: Side) -> Option<Player> {
+        let seat = self.seats.get(side);
+        let (user, bot) = match seat.holder {
+            Holder::Open => return None,
+            Holder::Bot(level) => (None, Some(level)),
+            Holder::User { id, .. } => (Some(id), None),
+        };
+        let rules_side = side_to_rules(side);
+        Some(Player {
+            user,
+            name: seat.holder.name(),
+            bot,
+            skill: self.skill(side),
+            connected: bot.is_some() || seat.session.is_some(),
+            ready: self.referee.is_ready(rules_side),
+            pauses_left: self.referee.pauses_left(rules_side),
+            away_left_s: self.referee.away_left_s(rules_side),
+        })
+    }
+
+    fn skill(&self, side: Side) -> Option<Skill> {
+        (!self.referee.world().rules().classic).then_some(self.seats.get(side).skill)
+    }
+
+    /// All that the match leaves behind. The record is emptied by it.
+    fn finished(&mut self, outcome: Outcome) -> FinishedMatch {
+        let world = self.referee.world();
+        let ended = self.referee.tick_count();
+        self.record.log.close(End::new(ended, world.hash(), world.score(), outcome));
+        let rules = world.rules();
+        let (score, duration) = (world.score(), world.clock());
+        let setup = self.record.log.setup();
+        let record = std::mem::replace(&mut self.record, Record::new(setup));
+        let players = SIDES.map(|side| {
+            let holder = &self.seats.get(side).holder;
+            let away_ms = u64::from(self.referee.away_ticks(side_to_rules(side))) * 1000 / u64::from(TICK_HZ);
+            FinishedPlayer {
+                who: match holder {
+                    Holder::Open => Who::Nobody,
+                    Holder::Bot(level) => Who::Bot(*level),
+                    Holder::User { id, .. } => Who::User(*id),
+                },
+                name: holder.name(),
+                skill: self.skill(side),
+                present: outcome.present[side.index()],
+                stats: PlayerStats { disconnected_ms: away_ms, ..record.stats[side.index()] },
+            }
+        });
+        FinishedMatch {
+            id: self.id,
+            epoch: self.epoch,
+            mode: self.mode,
+            classic: rules.classic,
+            private: self.private,
+            score_to_win: rules.score_to_win,
+            players,
+            score,
+            winner: outcome.winner.map(side_to_wire),
+            reason: convert::reason_to_wire(outcome.reason),
+            started: self.referee.started(),
+            ended,
+            duration,
+            events: record.events,
+            replay: record.log,
+        }
     }
 
     /// Tells all that the result is being recorded: by a `result_pending` event at the next tick. Only the first call
     /// after the match's end does something.
     pub fn result_pending(&mut self) {
-        unimplemented!()
+        if self.ending != Ending::Told {
+            return;
+        }
+        self.ending = Ending::Pending;
+        let event = convert::result_pending(self.id, self.referee.tick_count(), self.last_event + 1);
+        self.send(&event);
     }
 
     /// The result is committed: what to tell everyone, and from now on each who joins. `ratings` are those of a rated
     /// match, before and after. `None` if the match is not over.
     pub fn recorded(&mut self, ratings: Option<[(i32, i32); 2]>) -> Option<GameOver> {
-        let _ = ratings;
-        unimplemented!()
+        let outcome = self.referee.outcome()?;
+        let over = GameOver {
+            match_id: self.id,
+            winner: outcome.winner.map(side_to_wire),
+            score: self.score(),
+            reason: convert::reason_to_wire(outcome.reason),
+            ratings,
+        };
+        self.ending = Ending::Recorded(over.clone());
+        Some(over)
     }
 
     /// Which match.
     pub fn id(&self) -> MatchId {
-        unimplemented!()
+        self.id
+    }
+
+    /// Its kind.
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// Under which owner.
     pub fn epoch(&self) -> Epoch {
-        unimplemented!()
+        self.epoch
     }
 
     /// Ticks so far.
     pub fn tick_count(&self) -> Tick {
-        unimplemented!()
+        self.referee.tick_count()
     }
 
     /// Its state.
     pub fn phase(&self) -> Phase {
-        unimplemented!()
+        convert::phase(self.referee.stage())
     }
 
     /// Goals, left and right.
     pub fn score(&self) -> [u8; 2] {
-        unimplemented!()
+        self.referee.world().score()
+    }
+
+    /// The user on a side, if a person has it.
+    pub fn user(&self, side: Side) -> Option<UserId> {
+        match self.seats.get(side).holder {
+            Holder::User { id, .. } => Some(id),
+            Holder::Open | Holder::Bot(_) => None,
+        }
     }
 
     /// Spectators.
     pub fn viewers(&self) -> usize {
-        unimplemented!()
+        self.seats.viewers()
     }
 
     /// Whether it has ended (its result may not be committed yet).
     pub fn is_over(&self) -> bool {
-        unimplemented!()
+        self.referee.outcome().is_some()
     }
 }

@@ -1,0 +1,2 @@
+//! What a tick of a match costs.
+fn main() {}
