@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rally_service::local::{LocalPostgres, PostgresOptions, guard::ScratchDir};
+use rally_service::local::{LocalPostgres, PostgresOptions, ScratchDir};
 use secrecy::ExposeSecret as _;
 use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;

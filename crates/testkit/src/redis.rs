@@ -1,6 +1,6 @@
 //! A standalone Redis of one's own.
 
-use rally_service::local::{LocalError, LocalRedis, RedisOptions, guard::ScratchDir};
+use rally_service::local::{LocalError, LocalRedis, RedisOptions, ScratchDir};
 use rustix::process::Signal;
 
 /// A standalone Redis on a free port, without persistence: whatever ends it, its memory is lost.

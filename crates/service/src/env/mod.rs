@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn the_processes_environment_and_files_are_read() {
-        let dir = crate::local::guard::ScratchDir::new("env").expect("scratch");
+        let dir = crate::local::ScratchDir::new("env").expect("scratch");
         let path = dir.path().join("key");
         std::fs::write(&path, "x".repeat(70_000)).expect("write");
         assert!(ProcessEnv.file(&path.display().to_string()).is_err(), "too large");

@@ -8,6 +8,7 @@
 //! group of its own: Ctrl-C in a terminal reaches the parent alone, which decides the order of things.
 
 use std::{
+    ffi::OsString,
     fs::File,
     io::{self, Write as _},
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
@@ -58,45 +59,111 @@ done
 "#;
 
 /// What to run under guard.
-pub(super) struct Spec<'a> {
-    pub program: &'a Path,
-    pub args: Vec<String>,
-    /// Receives stdout and stderr.
-    pub log: File,
-    pub cwd: &'a Path,
-    pub user: Option<User>,
-    /// What ends it when the parent is gone.
-    pub last_signal: Signal,
+#[derive(Debug)]
+pub struct Spec {
+    program: PathBuf,
+    args: Vec<OsString>,
+    vars: Vec<(OsString, OsString)>,
+    output: Option<File>,
+    cwd: Option<PathBuf>,
+    user: Option<User>,
+    last_signal: Signal,
 }
 
-/// A running child. Dropping it ends it.
+impl Spec {
+    /// A program without arguments, in our folder, environment and with our output. SIGTERM ends it.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            vars: Vec::new(),
+            output: None,
+            cwd: None,
+            user: None,
+            last_signal: Signal::TERM,
+        }
+    }
+
+    /// With further arguments.
+    #[must_use]
+    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// With a variable beside those of our environment.
+    #[must_use]
+    pub fn var(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.vars.push((name.into(), value.into()));
+        self
+    }
+
+    /// With its stdout and stderr in a file.
+    #[must_use]
+    pub fn output(mut self, file: File) -> Self {
+        self.output = Some(file);
+        self
+    }
+
+    /// In another folder.
+    #[must_use]
+    pub fn cwd(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.cwd = Some(dir.into());
+        self
+    }
+
+    /// Ended with another signal: TERM, INT, QUIT or KILL.
+    #[must_use]
+    pub fn last_signal(mut self, signal: Signal) -> Self {
+        self.last_signal = signal;
+        self
+    }
+
+    pub(super) fn user(mut self, user: Option<User>) -> Self {
+        self.user = user;
+        self
+    }
+}
+
+/// A running child. Dropping it ends it, and so does the end of this process, however that comes.
 #[derive(Debug)]
-pub(super) struct Guarded {
+pub struct Guarded {
     child: Child,
     pipe: Option<ChildStdin>,
     exit: Option<ExitStatus>,
 }
 
 impl Guarded {
-    pub(super) fn spawn(spec: Spec<'_>) -> Result<Self, LocalError> {
-        let err = spec.log.try_clone().map_err(LocalError::io("share the log of", spec.program))?;
+    /// Starts it. A program that cannot be run shows as an exit status of 126 or 127.
+    ///
+    /// # Errors
+    /// When no process can be made.
+    pub fn spawn(spec: Spec) -> Result<Self, LocalError> {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", GUARD, "sh", signal_name(spec.last_signal)]).arg(spec.program).args(&spec.args);
-        command.current_dir(spec.cwd).stdin(Stdio::piped()).stdout(spec.log).stderr(err).process_group(0);
+        command.args(["-c", GUARD, "sh", signal_name(spec.last_signal)]).arg(&spec.program).args(spec.args);
+        command.envs(spec.vars).stdin(Stdio::piped()).process_group(0);
+        if let Some(out) = spec.output {
+            let err = out.try_clone().map_err(LocalError::io("share the log of", &spec.program))?;
+            command.stdout(out).stderr(err);
+        }
+        if let Some(cwd) = &spec.cwd {
+            command.current_dir(cwd);
+        }
         if let Some(user) = spec.user {
             command.uid(user.uid).gid(user.gid);
         }
-        let mut child = command.spawn().map_err(LocalError::io("run", spec.program))?;
+        let mut child = command.spawn().map_err(LocalError::io("run", &spec.program))?;
         let pipe = child.stdin.take();
         Ok(Self { child, pipe, exit: None })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    /// Its process: the program's own, not the guard's.
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Its exit status, once it has ended.
-    pub(super) fn exit(&mut self) -> Option<ExitStatus> {
+    pub fn exit(&mut self) -> Option<ExitStatus> {
         if self.exit.is_none()
             && let Ok(Some(status)) = self.child.try_wait()
         {
@@ -109,7 +176,8 @@ impl Guarded {
         self.exit
     }
 
-    pub(super) fn signal(&mut self, signal: Signal) {
+    /// Sends it a signal, unless it has ended.
+    pub fn signal(&mut self, signal: Signal) {
         if self.exit().is_none()
             && let Some(pid) = Pid::from_raw(self.child.id().cast_signed())
         {
@@ -118,7 +186,7 @@ impl Guarded {
     }
 
     /// Ends it with `signal`, or with SIGKILL when that took longer than `within`.
-    pub(super) async fn end(&mut self, signal: Signal, within: Duration) {
+    pub async fn end(&mut self, signal: Signal, within: Duration) {
         self.signal(signal);
         self.signal(Signal::CONT);
         let started = Instant::now();

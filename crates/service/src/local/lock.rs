@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_second_holder_is_told_who_the_first_is() {
-        let dir = super::super::guard::ScratchDir::new("lock").expect("scratch");
+        let dir = super::super::ScratchDir::new("lock").expect("scratch");
         let held = DirLock::take(dir.path()).expect("first");
         let Err(LockError::Held { holder, .. }) = DirLock::take(dir.path()) else { panic!("two holders") };
         assert_eq!(holder, std::process::id().to_string());

@@ -2,12 +2,12 @@
 //!
 //! Contract: a server started here listens on 127.0.0.1 only, on a port that was free; [`LocalRedis::start`] and
 //! [`LocalPostgres::start`] return once *this* server (not another one that was quicker to take the port) answers; and
-//! it ends with the process that started it, also when that one is killed with SIGKILL (see [`guard`]). Works as root
+//! it ends with the process that started it, also when that one is killed with SIGKILL (see [`Guarded`]). Works as root
 //! and as a plain user: Postgres refuses to run as root, so it then runs as `postgres` or `nobody`.
 //!
 //! No system service is used or touched.
 
-pub mod guard;
+mod guard;
 mod lock;
 mod postgres;
 mod programs;
@@ -21,10 +21,12 @@ use std::{
     time::Duration,
 };
 
+pub use guard::{Guarded, ScratchDir, Spec};
 pub use lock::{DirLock, LockError};
 pub use postgres::{LocalPostgres, PostgresOptions};
 pub use programs::{Program, find_postgres, find_redis};
 pub use redis::{LocalRedis, RedisOptions};
+pub use rustix::process::Signal;
 
 /// Why a private server could not be started, used or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +83,7 @@ pub enum LocalError {
     #[error("Postgres does not run as root, and this machine has neither a user `postgres` nor `nobody`")]
     NoUser,
     /// A folder that the server needs belongs to somebody else.
-    #[error("{} exists but is not a folder of uid {uid} that others cannot write: remove it", path.display())]
+    #[error("{} exists but is not a folder of uid {uid} that others cannot write: move it away", path.display())]
     NotOurs {
         /// The folder.
         path: PathBuf,

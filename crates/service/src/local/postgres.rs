@@ -113,15 +113,10 @@ impl LocalPostgres {
         for (name, value) in settings(options) {
             args.extend(["-c".to_owned(), format!("{name}={value}")]);
         }
-        let process = Guarded::spawn(Spec {
-            program,
-            args,
-            log,
-            cwd: home,
-            user,
-            // INT is Postgres's fast shutdown (sessions end, data is flushed), QUIT the immediate one.
-            last_signal: if options.durable { Signal::INT } else { Signal::QUIT },
-        })?;
+        // INT is Postgres's fast shutdown (sessions end, data is flushed), QUIT the immediate one.
+        let last_signal = if options.durable { Signal::INT } else { Signal::QUIT };
+        let spec = Spec::new(program).args(args).output(log).cwd(home).user(user).last_signal(last_signal);
+        let process = Guarded::spawn(spec)?;
         let mut postgres = Self { process, port, password: options.password.clone(), home: home.to_owned() };
         let started = Instant::now();
         loop {
@@ -284,7 +279,7 @@ fn initialise(program: &Path, options: &PostgresOptions, home: &Path, user: Opti
     made?;
     // In single-user mode, which needs no client and no port.
     let mut single = Command::new(program);
-    single.args(["--single", "-j", "-D"]).arg(&staging).arg("postgres");
+    single.args(["--single", "-j"]).args((!options.durable).then_some("-F")).arg("-D").arg(&staging).arg("postgres");
     run(single, "postgres", home, user, Some(&format!("CREATE DATABASE {ROLE};\n")))?;
     fs::rename(&staging, home.join("data")).map_err(LocalError::io("move", &staging))
 }

@@ -74,15 +74,10 @@ impl LocalRedis {
         let log = lock::open_log(&log_path, PREDECESSOR_MAX).await?;
         let config = options.dir.join("redis.conf");
         write_config(&config, options, port).map_err(LocalError::io("write", &config))?;
-        let process = Guarded::spawn(Spec {
-            program,
-            args: vec![config.display().to_string()],
-            log,
-            cwd: &options.dir,
-            user: None,
-            // Redis writes its file away on TERM; one that keeps nothing has nothing to write.
-            last_signal: if options.keeps_data { Signal::TERM } else { Signal::KILL },
-        })?;
+        // Redis writes its file away on TERM; one that keeps nothing has nothing to write.
+        let last_signal = if options.keeps_data { Signal::TERM } else { Signal::KILL };
+        let spec = Spec::new(program).args([&config]).output(log).cwd(&options.dir).last_signal(last_signal);
+        let process = Guarded::spawn(spec)?;
         let mut redis = Self { process, port, password: options.password.clone() };
         let started = Instant::now();
         loop {

@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rally_service::local::{LocalError, LocalPostgres, LocalRedis, PostgresOptions, RedisOptions, guard::ScratchDir};
+use rally_service::local::{
+    Guarded, LocalError, LocalPostgres, LocalRedis, PostgresOptions, RedisOptions, ScratchDir, Signal, Spec,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -188,4 +190,41 @@ async fn a_successor_waits_for_the_files() {
     }
     first.stop().await;
     assert!(waiting.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_guarded_program_has_its_arguments_variables_and_status() {
+    let dir = scratch();
+    let log = dir.path().join("out");
+    let script = r#"echo "$1 $GREETING $(pwd)"; read -r line; echo "stdin: [$line]"; exit 7"#;
+    let spec = Spec::new("/bin/sh")
+        .args(["-c", script, "sh", "an argument"])
+        .var("GREETING", "hello")
+        .cwd("/")
+        .output(fs::File::create(&log).unwrap());
+    let mut child = Guarded::spawn(spec).unwrap();
+    let status = loop {
+        match child.exit() {
+            Some(status) => break status,
+            None => tokio::time::sleep(std::time::Duration::from_millis(2)).await,
+        }
+    };
+    assert_eq!(status.code(), Some(7));
+    // The guard's pipe is not the program's to read.
+    assert_eq!(fs::read_to_string(&log).unwrap(), "an argument hello /\nstdin: []\n");
+}
+
+#[tokio::test]
+async fn a_program_that_ignores_the_gentle_signal_is_killed() {
+    let dir = scratch();
+    let log = dir.path().join("out");
+    let spec = Spec::new("/bin/sh")
+        .args(["-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"])
+        .output(fs::File::create(&log).unwrap());
+    let mut child = Guarded::spawn(spec).unwrap();
+    while fs::read_to_string(&log).unwrap() != "ready\n" {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    child.end(Signal::TERM, std::time::Duration::from_millis(100)).await;
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.exit().unwrap()), Some(9));
 }
