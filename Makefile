@@ -59,7 +59,7 @@ check-types: $(CLIENT)/node_modules/.package-lock.json ## TypeScript types of th
 .PHONY: web
 web: $(CLIENT)/dist/index.html ## build the page that the edges serve (only when its sources changed)
 
-CLIENT_SOURCES := $(shell find $(CLIENT) \( -name node_modules -o -name dist -o -name '.*' \) -prune -o -type f -print 2>/dev/null)
+CLIENT_SOURCES := $(shell find $(CLIENT) \( -name node_modules -o -name dist -o -name test -o -name '.*' \) -prune -o -type f -print 2>/dev/null)
 
 $(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json $(CLIENT)/package.json | setup-build
 	cd $(CLIENT) && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund

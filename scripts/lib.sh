@@ -23,3 +23,12 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 # at_least WANTED FOUND: compares dotted version numbers.
 at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
+
+# Where Chromium is, or nothing.
+find_chromium() {
+    local name
+    for name in chromium chromium-headless-shell google-chrome google-chrome-stable chromium-browser; do
+        command -v "$name" && return
+    done
+    find "$tools/browsers" -type f \( -name chrome -o -name headless_shell -o -name chrome-headless-shell \) 2>/dev/null | head -n 1
+}

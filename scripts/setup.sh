@@ -45,9 +45,7 @@ found_postgres() {
     return 1
 }
 
-found_chromium() {
-    have chromium || have chromium-browser || have google-chrome || [ -d "$tools/browsers" ]
-}
+found_chromium() { [ -n "$(find_chromium)" ]; }
 
 found_k6() {
     local version
@@ -67,7 +65,14 @@ look() {
         postgres) found_postgres || wants "a Postgres server" install_postgres ;;
         chromium)
             found_chromium && return
-            if has_package chromium; then wants Chromium - chromium; else after+=(install_browser); fi
+            # The shell without a window comes without a desktop's daemons.
+            if has_package chromium-headless-shell; then
+                wants Chromium - chromium-headless-shell fonts-liberation
+            elif has_package chromium; then
+                wants Chromium - chromium fonts-liberation
+            else
+                after+=(install_browser)
+            fi
             ;;
         k6)
             found_k6 && return
@@ -115,20 +120,24 @@ apt_install() {
         apt-get install -y -qq --no-install-recommends --no-upgrade "$@"
 }
 
+# The very version that the project is tested with: a newer one may know lints that its code has not met.
 install_rust() {
     local home=${CARGO_HOME:-$HOME/.cargo}
     if have rustup; then
-        say "Rust $rust_min or newer is missing: asking rustup for the current stable one"
-        rustup toolchain install stable --profile minimal -c clippy -c rustfmt
-        # The user's default may be another, older one: only this folder is told to use stable.
-        found_rust || rustup override set stable --path "$root"
+        say "Rust $rust_min or newer is missing: installing it by rustup, for this folder only"
+        rustup toolchain install "$rust_min" --profile minimal -c clippy -c rustfmt
+        rustup override set "$rust_min" --path "$root"
     else
         say "Rust $rust_min or newer is missing: installing it by rustup into $home"
-        local script
+        local script url
         script=$(mktemp)
-        curl --proto '=https' --tlsv1.2 -sSf --retry 3 -o "$script" https://sh.rustup.rs ||
-            die "could not download rustup from https://sh.rustup.rs: install Rust $rust_min or newer by hand"
-        RUSTUP_INIT_SKIP_PATH_CHECK=yes sh "$script" -y --no-modify-path --profile minimal -c clippy -c rustfmt
+        # The second is where the first leads to; some networks know only that one.
+        for url in https://sh.rustup.rs https://static.rust-lang.org/rustup/rustup-init.sh; do
+            curl --proto '=https' --tlsv1.2 -sSfL --connect-timeout 20 -o "$script" "$url" && break
+        done
+        [ -s "$script" ] || die "could not download rustup from https://sh.rustup.rs: install Rust $rust_min or newer by hand"
+        RUSTUP_INIT_SKIP_PATH_CHECK=yes sh "$script" -y --no-modify-path --profile minimal \
+            --default-toolchain "$rust_min" -c clippy -c rustfmt
         rm -f "$script"
     fi
     found_rust || die "Rust is still older than $rust_min ($(cargo --version 2>&1 | head -n 1))"
@@ -188,6 +197,7 @@ install_postgres() {
 # Where the distribution has no Chromium that is an ordinary package.
 install_browser() {
     say "installing Chromium into .tools"
+    may_be_root || die "missing: the libraries of Chromium (installed by itself only by root or a user with sudo)"
     (cd crates/web/client && npm ci --no-audit --no-fund &&
         PLAYWRIGHT_BROWSERS_PATH="$tools/browsers" npx playwright-core install --with-deps chromium)
 }

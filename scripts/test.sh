@@ -41,6 +41,9 @@ step() {
 }
 
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never} NO_COLOR=1
+# For the browser test: which browser, and which cluster.
+CHROMIUM_BIN=$(find_chromium)
+export CHROMIUM_BIN
 export RALLY_BIN=$target/debug/rally SWARM_BIN=$target/debug/swarm
 
 finish() {
@@ -63,6 +66,7 @@ step layers node --test scripts/layers.test.mjs
 step imports make -s check-layers
 step policy make -s check-policy
 step types make -s check-types
+step size npm run size --prefix crates/web/client
 step rust cargo test --workspace --no-fail-fast
 step client npm test --prefix crates/web/client
 step player node --test loadtests/lib/player.test.mjs
