@@ -129,19 +129,30 @@ fn each_hit_makes_the_ball_faster_up_to_1500() {
 
 #[test]
 fn a_paddle_does_not_hit_twice_until_the_ball_is_2_u_clear() {
-    // Hit on its lower end, the ball flies down at 45 degrees, more slowly than the dash-free paddle follows.
-    let mut scene = Scene::balls(&[Ball::new(60.0, 590.0, -200.0, 0.0)]);
-    scene.hold(Side::Left, Dir::Down).run(1);
-    assert_eq!(scene.times(|event| matches!(event, Event::Hit { .. })), [0]);
-    // The paddle overlaps the ball all along, and hits it no more.
-    let mut overlapped = 0;
-    while scene.ball().x < 45.0 + 15.0 + 2.0 {
-        let ball = scene.ball();
-        overlapped += u32::from(ball.x <= 60.0 + 2.0);
+    // Hit by the lower corner, a slow ball is moved to below the paddle, which comes after it: they overlap for long.
+    let mut scene = Scene::balls(&[Ball::new(51.0, 598.0, -100.0, 0.0)]);
+    scene.hold(Side::Left, Dir::Down);
+    let mut overlaps = 0;
+    for _ in 0..20 {
         scene.run(1);
+        let (ball, paddle) = (scene.ball(), scene.world.paddles()[0]);
+        let (dx, dy) = (ball.x - ball.x.clamp(30.0, 45.0), ball.y - ball.y.clamp(paddle.y - 50.0, paddle.y + 50.0));
+        overlaps += u32::from(libm::hypot(dx, dy) <= 15.0);
     }
-    assert!(overlapped > 1, "there was time to hit twice");
+    assert!(overlaps > 3, "there was time to hit again: {overlaps}");
     assert_eq!(scene.times(|event| matches!(event, Event::Hit { .. })), [0]);
+    assert_close(scene.ball().speed(), 105.0);
+}
+
+#[test]
+fn a_ball_between_a_paddle_and_the_wall_stays_on_the_field() {
+    // The paddle comes up and has no room to move the ball out.
+    let mut scene = Scene::balls(&[Ball::new(37.0, 15.0, 0.0, 0.0)]);
+    scene.hold(Side::Left, Dir::Up);
+    scene.until(|event| matches!(event, Event::Hit { .. }));
+    assert_eq!(scene.ball().y, 15.0);
+    scene.run(100);
+    assert_eq!(scene.ball().y, 15.0);
 }
 
 #[test]
@@ -196,4 +207,13 @@ fn balls_that_part_already_do_not_exchange() {
     let [a, b] = scene.world.balls() else { panic!("two balls") };
     assert_eq!((a.vx, b.vx), (-600.0, 600.0));
     assert!(b.x - a.x >= 31.0, "they are still moved apart");
+}
+
+#[test]
+fn balls_that_meet_at_a_wall_stay_on_the_field() {
+    for (wall, other) in [(15.0, 30.0), (1065.0, 1050.0)] {
+        let mut scene = Scene::balls(&[Ball::new(960.0, wall, 0.0, 0.0), Ball::new(960.0, other, 0.0, 0.0)]);
+        scene.run(1);
+        assert_eq!(scene.world.balls()[0].y, wall);
+    }
 }

@@ -1,26 +1,40 @@
 //! Power-ups, row by row of the rules.
 
-use rally_sim::{BALLS_MAX, Ball, Event, Events, POWER_UPS_MAX, PowerUpKind, Rules, Side, World};
+use rally_sim::{BALLS_MAX, Ball, Event, Events, POWER_UPS_MAX, PowerUp, PowerUpKind, Rules, Side, World};
 use rally_units::SubStep;
 
-use crate::scene::{IDLE, Scene, assert_close};
+use crate::scene::{Scene, assert_close};
 
 fn collected(event: &Event) -> bool {
     matches!(event, Event::PowerUpCollected { .. })
 }
 
-/// Plays a match in which a ball flies up and down at the right edge of the field, out of every power-up's reach.
+/// A match in which power-ups appear as ever, but with this ball and these power-ups at first.
+fn match_with(seed: u64, ball: Ball, power_ups: &[PowerUp]) -> World {
+    let save = |world: World| {
+        let mut bytes = Vec::new();
+        world.save(&mut bytes);
+        bytes
+    };
+    let staged = save(World::staged(seed, Rules::default(), &[ball], power_ups));
+    // The balls and power-ups are the last things in the bytes: they are the staged ones, all before is the match's.
+    let own = save(World::new(seed, Rules::default()));
+    let head = own.len() - save_bytes_of_ball_and_power_ups(0);
+    let tail = staged.len() - save_bytes_of_ball_and_power_ups(power_ups.len());
+    World::restore(&[&own[..head], &staged[tail..]].concat()).unwrap()
+}
+
+/// A count, a ball with two sides, a count, and power-ups with a kind and a time.
+fn save_bytes_of_ball_and_power_ups(power_ups: usize) -> usize {
+    1 + (4 * 8 + 2) + 1 + power_ups * (1 + 2 * 8 + 2)
+}
+
+/// Flies up and down near the right edge, out of every power-up's reach.
+const ASIDE: Ball = Ball::new(1850.0, 540.0, 0.0, 600.0);
+
+/// Plays a match for a minute in which nobody takes anything.
 fn watch(seed: u64, mut see: impl FnMut(u32, Event, &World)) {
-    let aside = World::staged(seed, Rules::default(), &[Ball::new(1850.0, 540.0, 0.0, 600.0)], &[]);
-    let mut bytes = Vec::new();
-    World::new(seed, Rules::default()).save(&mut bytes);
-    // The ball of a new world is the last thing in its bytes but the count of power-ups.
-    let (mut ball, mut rest) = (Vec::new(), bytes.clone());
-    aside.save(&mut ball);
-    let ball_bytes = 4 * 8 + 2 + 1;
-    rest.truncate(bytes.len() - ball_bytes);
-    rest.extend_from_slice(&ball[ball.len() - ball_bytes..]);
-    let mut world = World::restore(&rest).unwrap();
+    let mut world = match_with(seed, ASIDE, &[]);
     let mut events = Events::new();
     for _ in 0..240 * 60 {
         world.sub_step(&mut events);
@@ -90,9 +104,25 @@ fn one_that_nobody_takes_lives_9_s() {
 
 #[test]
 fn there_are_at_most_5_on_the_field() {
-    let one = (PowerUpKind::Split, 300.0, 300.0);
-    let scene = Scene::power_ups(&[IDLE], &[one; 9]);
-    assert_eq!(scene.world.power_ups().len(), POWER_UPS_MAX);
+    // Five that never go are more than can gather by themselves: one appears every 6 s at most and stays for 9.
+    let one = PowerUp { kind: PowerUpKind::Split, x: 300.0, y: 300.0, remaining_sub_steps: 2160 };
+    let mut due = 0;
+    for seed in 0..20 {
+        let mut world = match_with(seed, ASIDE, &[one; POWER_UPS_MAX]);
+        assert_eq!(world.power_ups().len(), POWER_UPS_MAX);
+        let mut events = Events::new();
+        for _ in 0..2_159 {
+            world.sub_step(&mut events);
+            assert_eq!(world.power_ups().len(), POWER_UPS_MAX);
+        }
+        // An empty field would have seen one by now.
+        let mut empty = match_with(seed, ASIDE, &[]);
+        for _ in 0..2_159 {
+            empty.sub_step(&mut events);
+        }
+        due += empty.power_ups().len();
+    }
+    assert!(due > 3, "{due} would have appeared");
 }
 
 #[test]

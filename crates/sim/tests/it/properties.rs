@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use rally_sim::{
-    BALLS_MAX, Ball, Dir, Events, Input, POWER_UPS_MAX, PowerUp, PowerUpKind, Rules, SAVE_BYTES_MAX, Side, Skill,
-    World, field,
+    BALLS_MAX, Ball, Dir, Events, Input, POWER_UPS_MAX, PowerUp, PowerUpKind, RestoreError, Rules, SAVE_BYTES_MAX,
+    Side, Skill, World, field,
 };
 
 use crate::players::Match;
@@ -166,6 +166,34 @@ fn every_cut_of_saved_bytes_is_refused_and_so_is_every_addition() {
     }
     bytes.push(0);
     assert!(World::restore(&bytes).is_err());
+}
+
+#[test]
+fn states_that_no_match_has_are_refused() {
+    let refuse = |world: World| {
+        let mut bytes = Vec::new();
+        world.save(&mut bytes);
+        World::restore(&bytes).unwrap_err()
+    };
+    let rules = Rules::default();
+    let ball = Ball::new(960.0, 540.0, 600.0, 0.0);
+    let power_up = PowerUp { kind: PowerUpKind::Split, x: 300.0, y: 300.0, remaining_sub_steps: 0 };
+    assert_eq!(refuse(World::staged(1, rules, &[], &[])), RestoreError::OutOfRange("balls"));
+    assert_eq!(refuse(World::staged(1, rules, &[ball], &[power_up])), RestoreError::OutOfRange("power-up"));
+    for ball in [
+        Ball { y: 14.0, ..ball },
+        Ball { x: f64::NAN, ..ball },
+        Ball { x: f64::INFINITY, ..ball },
+        Ball { vx: 1501.0, ..ball },
+        Ball { vx: 1200.0, vy: 1200.0, ..ball },
+    ] {
+        assert_eq!(refuse(World::with_ball(1, rules, ball)), RestoreError::OutOfRange("ball"), "{ball:?}");
+    }
+
+    let mut bytes = Vec::new();
+    World::new(1, rules).save(&mut bytes);
+    bytes[0] += 1;
+    assert_eq!(World::restore(&bytes), Err(RestoreError::Layout(2)));
 }
 
 #[test]
