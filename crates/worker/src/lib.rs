@@ -1,1 +1,161 @@
-//! The shell of a worker: tick loop, hosted matches, directors.
+//! The shell of a worker: it hosts matches and runs the directors whose leases it holds.
+//!
+//! ```text
+//!  Redis ──mailbox──▶ tick thread (tick_loop, shard, host) ──bundles──▶ Redis
+//!                        │ effects          ▲ answers
+//!                        ▼                  │
+//!                     persist (Postgres, cache), matchmaker, sweeper: tasks of the runtime
+//! ```
+//!
+//! The tick thread owns every match. It waits for its next deadline and for nothing else: what takes time is an
+//! [effect](effect::Effect), and comes back as an [answer](effect::Answer).
+
+mod config;
+mod convert;
+mod effect;
+mod host;
+mod lateness;
+mod matchmaker;
+mod pacing;
+mod persist;
+mod shard;
+mod sweeper;
+mod tick_loop;
+
+use std::{io, thread, time::Duration};
+
+pub use config::WorkerConfig;
+use rally_fabric::{Fabric, Pairs};
+use rally_protocol::cluster::BundleKeys;
+use rally_room::RoomSettings;
+use rally_service::drain::Drain;
+use rally_store::{Owner, Store};
+use rally_units::Incarnation;
+use tokio::sync::{mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    effect::Answer,
+    host::HostConfig,
+    matchmaker::Matchmaker,
+    persist::Persister,
+    shard::Shard,
+    sweeper::Sweeper,
+    tick_loop::TickLoop,
+};
+
+/// Effects on their way; beyond it they wait with the tick thread.
+const EFFECTS_LEN_MAX: usize = 1_024;
+/// Answers on their way; beyond it whoever answers waits.
+const ANSWERS_LEN_MAX: usize = 1_024;
+
+/// How long before the drain's deadline matches that still play are given up, so that this can be recorded.
+const GIVE_UP_WITHIN: Duration = Duration::from_secs(3);
+
+/// What a worker stands on.
+#[derive(Clone)]
+pub struct Ports {
+    /// The connection to the other nodes.
+    pub fabric: Fabric,
+    /// This life of the node.
+    pub incarnation: Incarnation,
+    /// What seals its bundles.
+    pub keys: BundleKeys,
+    /// The database.
+    pub store: Store,
+    /// The process's end.
+    pub drain: Drain,
+}
+
+/// Why a worker stopped before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Somebody else reads this node's mailbox.
+    #[error("the mailbox has been taken already")]
+    MailboxTaken,
+    /// The machine gave no thread.
+    #[error("cannot start the tick thread")]
+    Thread(#[source] io::Error),
+    /// A bug: matches are gone with it.
+    #[error("the tick thread has panicked")]
+    Panicked,
+}
+
+/// Runs a worker until its drain is over: matches that play are finished, up to the drain's deadline; what is left then
+/// is recorded as abandoned.
+///
+/// # Errors
+/// The worker could not start, or its tick thread has died.
+pub async fn run(config: WorkerConfig, ports: Ports) -> Result<(), WorkerError> {
+    let Ports { fabric, incarnation, keys, store, drain } = ports;
+    let me = fabric.node();
+    let owner = Owner { node: me, incarnation };
+    let (effects_to, effects) = mpsc::channel(EFFECTS_LEN_MAX);
+    let (answers_to, answers) = mpsc::channel(ANSWERS_LEN_MAX);
+    let (busy_to, mut busy) = watch::channel(false);
+    let stop = CancellationToken::new();
+    let (died_to, mut died) = watch::channel(());
+
+    let host = HostConfig {
+        me,
+        matches_max: config.matches_max,
+        room: RoomSettings { score_to_win: config.score_to_win },
+    };
+    let tick_loop = TickLoop {
+        shard: Shard::new(host, Pairs::new(me, incarnation, keys)),
+        fabric: fabric.clone(),
+        mailbox: fabric.take_mailbox().ok_or(WorkerError::MailboxTaken)?,
+        answers,
+        effects: effects_to,
+        busy: busy_to,
+        stop: stop.clone(),
+    };
+    let ticking = thread::Builder::new()
+        .name("tick".into())
+        .spawn(move || {
+            // Dropped when the thread ends, in whatever way.
+            let _alive = died_to;
+            tick_loop.run();
+        })
+        .map_err(WorkerError::Thread)?;
+
+    let tasks = TaskTracker::new();
+    let persister = Persister {
+        store: store.clone(),
+        fabric: fabric.clone(),
+        owner,
+        score_to_win: config.score_to_win,
+        answers: answers_to.clone(),
+    };
+    let persisting = tasks.spawn(persister.run(effects));
+    for mode in matchmaker::MODES {
+        let (fabric, store, answers, drain) = (fabric.clone(), store.clone(), answers_to.clone(), drain.clone());
+        tasks.spawn(Matchmaker { mode, fabric, store, answers, drain }.run());
+    }
+    tasks.spawn(Sweeper { fabric, store, me: owner, drain: drain.clone() }.run());
+    tasks.close();
+
+    // The guard keeps the process until the last match is recorded.
+    let guard = drain.guard();
+    tokio::select! {
+        _ = drain.begun() => {}
+        _ = died.changed() => return Err(WorkerError::Panicked),
+    }
+    drop(answers_to.send(Answer::Drain).await);
+    // By then the thread has heard of it and has said whether it is busy.
+    tokio::time::sleep(2 * tick_loop::HOUSEKEEPING_EVERY).await;
+    let give_up_at = drain.begun().await - GIVE_UP_WITHIN;
+    if tokio::time::timeout_at(give_up_at, busy.wait_for(|busy| !*busy)).await.is_err() {
+        drop(answers_to.send(Answer::GiveUp).await);
+        drop(tokio::time::timeout(GIVE_UP_WITHIN, busy.wait_for(|busy| !*busy)).await);
+    }
+    drop(guard);
+    stop.cancel();
+    let joined = tokio::task::spawn_blocking(|| ticking.join()).await;
+    // The tick thread held the only sender, so the persister ends once what it has is done.
+    drop(tokio::time::timeout(GIVE_UP_WITHIN, persisting).await);
+    match joined {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(WorkerError::Panicked),
+    }
+}

@@ -1,0 +1,148 @@
+//! When the loop's steps are due. A step is a quarter of a tick: at each, the matches of one phase tick.
+//!
+//! Deadlines come from one formula in integer nanoseconds ([`TickSchedule`]), so they do not drift. A loop that is
+//! late catches up by running steps back to back, for at most [`CATCH_UP_TICKS_MAX`] ticks; what is beyond that is
+//! shed: the schedule starts anew, and the matches' clocks have simply stood still.
+
+use std::time::Duration;
+
+use rally_units::{Instant, TickSchedule};
+
+/// Phases over which the matches of a worker are spread, so that their sends do not come in one burst.
+pub(crate) const PHASES: usize = 4;
+
+/// Ticks run back to back at most. Five are 83 ms: beyond that a rally would visibly jump.
+pub(crate) const CATCH_UP_TICKS_MAX: u64 = 5;
+
+const CATCH_UP_STEPS_MAX: u64 = CATCH_UP_TICKS_MAX * PHASES as u64;
+
+/// Bundles a second that a node sends or receives before phases are merged (each is a message for Redis).
+const BUNDLES_PER_S_MAX: u32 = 2_400;
+
+/// The schedule of one loop.
+#[derive(Debug)]
+pub(crate) struct Pacing {
+    schedule: TickSchedule,
+    /// The step of `schedule` that is due next.
+    next: u64,
+    /// Steps taken under schedules before this one, so that phases go round without a break.
+    before: u64,
+}
+
+/// What to do at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Nothing is due before then.
+    Wait(Instant),
+    /// Run this phase's step, which is late by this much.
+    Step { phase: usize, lateness: Duration },
+}
+
+impl Pacing {
+    pub(crate) fn new(start: Instant) -> Self {
+        Self { schedule: TickSchedule::new(start, PHASES as u32), next: 0, before: 0 }
+    }
+
+    /// What to do now, and how many ticks were shed if the loop was too late to catch up.
+    pub(crate) fn poll(&mut self, now: Instant) -> (Pace, u64) {
+        let due = self.schedule.due(self.next);
+        if now < due {
+            return (Pace::Wait(due), 0);
+        }
+        let lateness = now - due;
+        let mut shed_ticks = 0;
+        if now >= self.schedule.due(self.next + CATCH_UP_STEPS_MAX) {
+            // Count what is skipped before the schedule that says so is replaced.
+            let mut skipped = CATCH_UP_STEPS_MAX;
+            while now >= self.schedule.due(self.next + skipped + PHASES as u64) {
+                skipped += PHASES as u64;
+            }
+            shed_ticks = skipped / PHASES as u64;
+            self.restart(now);
+        }
+        let phase = ((self.before + self.next) % PHASES as u64) as usize;
+        self.next += 1;
+        (Pace::Step { phase, lateness }, shed_ticks)
+    }
+
+    /// Starts anew at `now`: after a stall, or when the loop stood still on purpose.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        self.before += self.next;
+        self.next = 0;
+        self.schedule = TickSchedule::new(now, PHASES as u32);
+    }
+}
+
+/// In how many bursts a tick's bundles go out: 4, or 2 or 1 where a node would otherwise send or receive too many.
+///
+/// A worker sends to `edges` edges; an edge receives from `workers` workers.
+pub(crate) fn bursts(edges: usize, workers: usize) -> usize {
+    let peers = edges.max(workers) as u32;
+    [4, 2].into_iter().find(|bursts| peers * rally_units::TICK_HZ * bursts <= BUNDLES_PER_S_MAX).unwrap_or(1) as usize
+}
+
+/// The phases that run at the step of `phase` when a tick has this many bursts.
+pub(crate) fn phases_at(phase: usize, bursts: usize) -> std::ops::Range<usize> {
+    let width = PHASES / bursts;
+    if phase.is_multiple_of(width) { phase..phase + width } else { phase..phase }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at_ms(ms: u64) -> Instant {
+        Instant::from_millis(1_000 + ms)
+    }
+
+    #[test]
+    fn phases_go_round_four_to_a_tick() {
+        let mut pacing = Pacing::new(at_ms(0));
+        let mut now = at_ms(0);
+        let mut phases = Vec::new();
+        while phases.len() < 240 {
+            match pacing.poll(now).0 {
+                Pace::Wait(due) => now = due,
+                Pace::Step { phase, lateness } => {
+                    assert_eq!(lateness, Duration::ZERO);
+                    phases.push(phase);
+                }
+            }
+        }
+        assert!(phases.iter().enumerate().all(|(i, phase)| *phase == i % PHASES));
+        // The 240th step after the first is due a second after it, to the nanosecond.
+        assert_eq!(pacing.poll(now).0, Pace::Wait(at_ms(1_000)));
+    }
+
+    #[test]
+    fn a_short_stall_is_caught_up() {
+        let mut pacing = Pacing::new(at_ms(0));
+        let mut steps = 0;
+        let now = at_ms(80);
+        while let (Pace::Step { .. }, shed) = pacing.poll(now) {
+            assert_eq!(shed, 0);
+            steps += 1;
+        }
+        assert_eq!(steps, 20, "80 ms hold 19.2 steps, and the first was due at 0");
+    }
+
+    #[test]
+    fn a_long_stall_is_shed_and_counted() {
+        let mut pacing = Pacing::new(at_ms(0));
+        let (pace, shed) = pacing.poll(at_ms(1_000));
+        assert_eq!(shed, 60);
+        assert!(matches!(pace, Pace::Step { phase: 0, .. }), "{pace:?}");
+        let (pace, shed) = pacing.poll(at_ms(1_000));
+        assert_eq!(shed, 0);
+        assert!(matches!(pace, Pace::Wait(_)), "the schedule has started anew");
+    }
+
+    #[test]
+    fn many_peers_merge_phases() {
+        assert_eq!([bursts(2, 2), bursts(10, 3), bursts(11, 3), bursts(3, 20), bursts(21, 1)], [4, 4, 2, 2, 1]);
+        for n in [1, 2, 4] {
+            let all: Vec<usize> = (0..PHASES).flat_map(|phase| phases_at(phase, n)).collect();
+            assert_eq!(all, [0, 1, 2, 3], "each phase runs once a tick with {n} bursts");
+        }
+    }
+}
