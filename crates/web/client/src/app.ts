@@ -1,0 +1,183 @@
+// What all pages share: who one is, the one connection, and where one stands (in a queue, in a match).
+
+import { effect, signal } from "@preact/signals";
+
+import { Refused } from "./net/api.ts";
+import { Connection, TokenRefused, type ConnectionState, type Env } from "./net/connection.ts";
+import { Session } from "./net/session.ts";
+import type { Id, Mode, ServerMessage, Skill, UserInfo } from "./protocol/index.ts";
+import { go } from "./router.ts";
+import * as settings from "./settings.ts";
+
+const browser: Env = {
+  now: () => performance.now(),
+  random: Math.random,
+  after: (ms, run) => {
+    const timer = setTimeout(run, ms);
+    return () => clearTimeout(timer);
+  },
+  open: (url, subprotocol) => new WebSocket(url, subprotocol),
+};
+
+export interface Waiting {
+  mode: Mode;
+  skill: Skill;
+  sinceMs: number;
+  /** The server's guess. */
+  waitS: number | null;
+}
+
+export const session = new Session(sessionStorage, Date.now);
+export const connection = new Connection(browser, session, location.origin);
+
+export const user = signal<UserInfo | null>(session.user);
+export const state = signal<ConnectionState>(connection.state);
+export const queue = signal<Waiting | null>(null);
+/** The match in which one has a seat. */
+export const seat = signal<Id | null>(null);
+/** The last thing that went wrong, for the home page. */
+export const trouble = signal<string | null>(null);
+
+type Listener = (message: ServerMessage, nowMs: number) => void;
+const listeners = new Set<Listener>();
+
+/** Hears every message until the result is called. */
+export function listen(listener: Listener): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+connection.onState = (now) => {
+  state.value = now;
+  if (now.kind === "stopped" && now.reason === "unauthenticated") session.distrust();
+};
+connection.onMessage = (message, nowMs) => {
+  keepPlace(message);
+  for (const listener of listeners) listener(message, nowMs);
+};
+
+addEventListener("online", () => connection.hurry());
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") connection.hurry();
+});
+
+effect(() => {
+  if (user.value !== null) connection.start();
+});
+
+/** Follows where one stands. */
+function keepPlace(message: ServerMessage): void {
+  switch (message.type) {
+    case "welcome":
+      user.value = message.user;
+      seat.value = message.match;
+      // The ticket went with the old connection.
+      if (queue.value !== null && message.queue === null && message.match === null) join(queue.value);
+      break;
+    case "queued":
+      if (queue.value !== null) queue.value = { ...queue.value, mode: message.mode, waitS: message.waitS };
+      break;
+    case "queue_left":
+      queue.value = null;
+      break;
+    case "match_found":
+      queue.value = null;
+      seat.value = message.match;
+      go(`/play/${message.match}`);
+      break;
+    case "match_joined":
+      if (message.side !== "spectator") seat.value = message.over === null ? message.match : null;
+      break;
+    case "game_over":
+      if (seat.value === message.match) seat.value = null;
+      break;
+    case "error":
+      if (message.of !== "queue_join") break;
+      if (message.code === "already_in_queue" && queue.value !== null) break;
+      queue.value = null;
+      if (message.code === "already_in_match" && message.match !== null) seat.value = message.match;
+      trouble.value = explain(message.code, message.detail);
+      break;
+  }
+}
+
+function join({ mode, skill }: Waiting): void {
+  connection.send({ type: "queue_join", mode, skill: mode === "classic" ? null : skill });
+}
+
+/** Asks for an opponent; `match_found` leads to the match. */
+export function enqueue(mode: Mode, skill: Skill): void {
+  trouble.value = null;
+  queue.value = { mode, skill, sinceMs: performance.now(), waitS: null };
+  // Not connected yet: `welcome` joins.
+  if (connection.state.kind === "live") join(queue.value);
+  else connection.start();
+}
+
+export function dequeue(): void {
+  queue.value = null;
+  connection.send({ type: "queue_leave" });
+}
+
+/** Signs in under this name unless one is signed in under it already. */
+export async function signIn(name: string): Promise<void> {
+  if (session.user !== null && session.user.name === name) {
+    connection.start();
+    return;
+  }
+  const signedIn = await session.signIn(name);
+  connection.forget();
+  settings.name.value = signedIn.name;
+  user.value = signedIn;
+  connection.start();
+}
+
+/** For those who only watch: a name that nobody chose. */
+export async function signInToWatch(): Promise<void> {
+  if (session.user !== null) return;
+  const number = crypto.getRandomValues(new Uint32Array(1))[0]!;
+  user.value = await session.signIn(`Viewer_${number.toString(36)}`);
+}
+
+/** After `stopped`: begins again as the same person where that is possible. */
+export async function again(): Promise<void> {
+  try {
+    await session.fresh();
+    connection.start();
+  } catch (error) {
+    if (!(error instanceof TokenRefused)) throw error;
+    signOut();
+  }
+}
+
+export function signOut(): void {
+  connection.forget();
+  session.signOut();
+  user.value = null;
+  seat.value = null;
+  queue.value = null;
+}
+
+const SENTENCES: Record<string, string> = {
+  already_in_match: "You have a match going on. Finish it first.",
+  already_in_queue: "You are waiting for an opponent already, in another window.",
+  at_capacity: "All tables are taken. Try again in a moment.",
+  forbidden: "This match is not for you.",
+  not_found: "There is no such match.",
+  rate_limited: "Too fast. Wait a moment and try again.",
+  unavailable: "Rally is catching its breath. Try again in a moment.",
+  unauthenticated: "Your session has ended. Sign in again.",
+  username_taken: "Somebody has that name. Take another.",
+};
+
+/** A refusal in words for people. */
+export function explain(code: string, detail: string): string {
+  return SENTENCES[code] ?? detail;
+}
+
+/** The same for what an API call throws. */
+export function explainError(error: unknown): string {
+  if (error instanceof Refused) return explain(error.code, error.message);
+  if (error instanceof TokenRefused) return explain("unauthenticated", "");
+  return "Rally cannot be reached. Is the network there?";
+}

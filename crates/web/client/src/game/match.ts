@@ -1,0 +1,331 @@
+// A match as this page sees it: joined, rejoined after each reconnect, and left at the end.
+//
+// Two faces. `ui` is a signal that changes when something happens, for what is written around the field. `frame` is
+// asked at display rate for the field as it is to be drawn now, and hands out what happened since the last frame.
+
+import { signal, type ReadonlySignal } from "@preact/signals";
+
+import type { Connection } from "../net/connection.ts";
+import type {
+  Dir,
+  GameOver,
+  Id,
+  JoinAs,
+  MatchEvent,
+  MatchJoined,
+  Mode,
+  Pair,
+  Phase,
+  Place,
+  Player,
+  ServerMessage,
+  Side,
+  SideIndex,
+  Skill,
+  Snapshot,
+} from "../protocol/index.ts";
+import { SIDES } from "../protocol/index.ts";
+import { SnapshotClock, type Link } from "./clock.ts";
+import { PaddlePrediction } from "./prediction.ts";
+import { POSITION_SCALE, TICK_MS, paddleSpeed } from "./rules.ts";
+import { Timeline, type Field } from "./timeline.ts";
+
+export interface Refusal {
+  code: string;
+  detail: string;
+}
+
+/** Who is away, and until when (local clock, ms). */
+export type Absence = { untilMs: number } | null;
+
+export interface MatchUi {
+  joined: boolean;
+  refusal: Refusal | null;
+  place: Place;
+  players: Pair<Player | null>;
+  mode: Mode;
+  classic: boolean;
+  private: boolean;
+  scoreToWin: number;
+  phase: Phase;
+  score: Pair<number>;
+  /** Who paused; null for an absence, or when nobody did. */
+  pausedBy: Side | null;
+  away: Pair<Absence>;
+  /** The match is over, its result not recorded yet. */
+  recording: boolean;
+  over: GameOver | null;
+}
+
+export interface Frame {
+  field: Field;
+  /** What happened between the last frame and this one, in order. */
+  events: MatchEvent[];
+}
+
+const NOBODY: MatchUi = {
+  joined: false,
+  refusal: null,
+  place: "spectator",
+  players: [null, null],
+  mode: "casual",
+  classic: false,
+  private: false,
+  scoreToWin: 11,
+  phase: "waiting",
+  score: [0, 0],
+  pausedBy: null,
+  away: [null, null],
+  recording: false,
+  over: null,
+};
+
+/** An event whose moment was missed by more is not shown any more, only its outcome. */
+const STALE_TICKS = 90;
+const REJOIN_PAUSE_MS = 1000;
+
+export class Match {
+  readonly id: Id;
+  readonly #connection: Connection;
+  readonly #as: JoinAs;
+  readonly #skill: Skill | null;
+  readonly #ui = signal<MatchUi>(NOBODY);
+  readonly #clock = new SnapshotClock();
+  readonly #timeline = new Timeline();
+  #predictions: Pair<PaddlePrediction | null> = [null, null];
+  #held: Pair<Dir> = [0, 0];
+  #pending: MatchEvent[] = [];
+  #lastEvent = 0;
+  #shownTick = -1;
+  #rejoinedMs = -REJOIN_PAUSE_MS;
+
+  constructor(connection: Connection, id: Id, as: JoinAs, skill: Skill | null) {
+    this.#connection = connection;
+    this.id = id;
+    this.#as = as;
+    this.#skill = skill;
+  }
+
+  get ui(): ReadonlySignal<MatchUi> {
+    return this.#ui;
+  }
+
+  /** To call at each `live` of the connection, and once if it is live already. */
+  join(): void {
+    this.#connection.setInMatch(true);
+    this.#connection.send({ type: "match_join", match: this.id, as: this.#as, skill: this.#skill });
+  }
+
+  leave(): void {
+    this.#connection.setInMatch(false);
+    if (this.#ui.value.joined) this.#connection.send({ type: "match_leave", match: this.id });
+  }
+
+  ready(): void {
+    this.#connection.send({ type: "ready", match: this.id });
+  }
+
+  pause(): void {
+    this.#connection.send({ type: this.#ui.value.phase === "paused" ? "resume" : "pause", match: this.id });
+  }
+
+  forfeit(): void {
+    this.#connection.send({ type: "forfeit", match: this.id });
+  }
+
+  /** The sides that are played here. */
+  get sides(): SideIndex[] {
+    const { place } = this.#ui.value;
+    return place === "both" ? [0, 1] : place === "left" ? [0] : place === "right" ? [1] : [];
+  }
+
+  /** Holds a direction from now on. */
+  hold(side: SideIndex, dir: Dir, nowMs: number): void {
+    if (this.#held[side] === dir) return;
+    this.#held[side] = dir;
+    this.#input(side, false, nowMs);
+  }
+
+  /** The skill key went down. Whether it counts, as far as is known here. */
+  press(side: SideIndex, nowMs: number): boolean {
+    const counts = this.#predictions[side]?.skillReady(nowMs) ?? false;
+    this.#input(side, true, nowMs);
+    return counts;
+  }
+
+  #input(side: SideIndex, press: boolean, nowMs: number): void {
+    const prediction = this.#predictions[side];
+    const { joined, over, place } = this.#ui.value;
+    if (prediction === null || !joined || over !== null || this.#connection.state.kind !== "live") return;
+    this.#connection.send({
+      type: "input",
+      match: this.id,
+      seq: prediction.send(this.#held[side], press, nowMs),
+      dir: this.#held[side],
+      press,
+      side: place === "both" ? SIDES[side] : null,
+    });
+  }
+
+  /** The connection is gone; the field goes on standing. */
+  lost(): void {
+    this.#set({ joined: false });
+  }
+
+  take(message: ServerMessage, nowMs: number): void {
+    switch (message.type) {
+      case "match_joined":
+        if (message.match === this.id) this.#joined(message, nowMs);
+        break;
+      case "snapshot":
+        if (message.match === this.id) this.#snapshot(message, nowMs);
+        break;
+      case "match_event":
+        if (message.match === this.id) this.#event(message, nowMs);
+        break;
+      case "game_over":
+        if (message.match === this.id) this.#set({ over: message, score: message.score, recording: false });
+        break;
+      case "error":
+        if (message.of === "match_join" && (message.match === null || message.match === this.id)) {
+          this.#set({ refusal: { code: message.code, detail: message.detail } });
+        }
+        break;
+    }
+  }
+
+  #joined(joined: MatchJoined, nowMs: number): void {
+    const skills = joined.players.map((player) => player?.skill ?? null);
+    this.#predictions = [new PaddlePrediction(skills[0] ?? null), new PaddlePrediction(skills[1] ?? null)];
+    this.#pending = this.#pending.filter((event) => event.n <= joined.lastEvent);
+    this.#lastEvent = joined.lastEvent;
+    this.#clock.reset();
+    this.#timeline.reset();
+    this.#set({
+      joined: true,
+      refusal: null,
+      place: joined.side,
+      players: joined.players,
+      mode: joined.mode,
+      classic: joined.classic,
+      private: joined.private,
+      scoreToWin: joined.scoreToWin,
+      phase: joined.phase,
+      score: joined.over?.score ?? joined.snapshot.score,
+      pausedBy: null,
+      away: [absence(joined, 0, nowMs), absence(joined, 1, nowMs)],
+      recording: joined.phase === "finished" && joined.over === null,
+      over: joined.over,
+    });
+    this.#snapshot(joined.snapshot, nowMs);
+    // Sitting down is being ready: the other is waited for, not a click.
+    if (joined.phase === "waiting" && this.sides.some((side) => joined.players[side]?.ready === false)) this.ready();
+    for (const side of this.sides) if (this.#held[side] !== 0) this.#input(side, false, nowMs);
+  }
+
+  #snapshot(snapshot: Snapshot, nowMs: number): void {
+    this.#clock.arrived(snapshot.tick, nowMs);
+    if (!this.#timeline.push(snapshot) || this.#timeline.newest !== snapshot) return;
+    const speed = paddleSpeed(snapshot.balls);
+    for (const side of [0, 1] as const) {
+      this.#predictions[side]?.confirm(
+        {
+          ack: snapshot.ack[side],
+          y: snapshot.paddles[side].y / POSITION_SCALE,
+          dir: snapshot.paddles[side].dir,
+          speed,
+          cooldown: snapshot.skills[side].cooldown,
+          active: snapshot.skills[side].active,
+          atMs: Math.min(nowMs, (this.#clock.offsetMs ?? 0) + snapshot.tick * TICK_MS),
+          playing: snapshot.phase === "playing",
+        },
+        nowMs,
+      );
+    }
+  }
+
+  #event(event: MatchEvent, nowMs: number): void {
+    if (event.n <= this.#lastEvent) return;
+    this.#lastEvent = event.n;
+    this.#pending.push(event);
+    const side = event.side === null ? null : (SIDES.indexOf(event.side) as SideIndex);
+    const { away, players } = this.#ui.value;
+    switch (event.event) {
+      case "ready":
+        if (side !== null) this.#player(side, { ready: true, connected: true });
+        break;
+      case "away":
+        if (side === null) break;
+        this.#player(side, { connected: false, awayLeftS: event.value ?? 0 });
+        this.#set({ away: replaced(away, side, { untilMs: nowMs + (event.value ?? 0) * 1000 }) });
+        break;
+      case "back":
+        if (side === null) break;
+        this.#player(side, { connected: true, awayLeftS: event.value ?? 0 });
+        this.#set({ away: replaced(away, side, null) });
+        break;
+      case "paused":
+        if (side !== null) this.#player(side, { pausesLeft: event.value ?? 0 });
+        this.#set({ pausedBy: event.side });
+        break;
+      case "resumed":
+        this.#set({ pausedBy: null });
+        break;
+      case "result_pending":
+        this.#set({ recording: this.#ui.value.over === null });
+        break;
+    }
+    // Somebody took the open seat: only the whole picture says who.
+    const stranger = side !== null && players[side] === null;
+    if (stranger && nowMs - this.#rejoinedMs > REJOIN_PAUSE_MS) {
+      this.#rejoinedMs = nowMs;
+      this.join();
+    }
+  }
+
+  /** The field to draw at `nowMs`; null before the first snapshot. */
+  frame(nowMs: number): Frame | null {
+    const tick = this.#clock.tickAt(nowMs);
+    const field = tick === null ? null : this.#timeline.at(tick);
+    if (tick === null || field === null) return null;
+    for (const side of this.sides) field.paddles[side] = this.#predictions[side]?.at(nowMs) ?? field.paddles[side];
+
+    const events: MatchEvent[] = [];
+    while (this.#pending[0] && this.#pending[0].tick <= tick) {
+      const event = this.#pending.shift()!;
+      if (event.tick >= tick - STALE_TICKS) events.push(event);
+    }
+    if (field.snapshot.tick !== this.#shownTick) {
+      this.#shownTick = field.snapshot.tick;
+      const { phase, score, over } = this.#ui.value;
+      const next = field.snapshot;
+      const changed = next.phase !== phase || next.score[0] !== score[0] || next.score[1] !== score[1];
+      // The result is the last word, also where its goal has no snapshot any more.
+      if (changed && over === null) this.#set({ phase: next.phase, score: next.score });
+    }
+    return { field, events };
+  }
+
+  link(nowMs: number): Link {
+    return this.#clock.link(nowMs);
+  }
+
+  #player(side: SideIndex, change: Partial<Player>): void {
+    const player = this.#ui.value.players[side];
+    if (player) this.#set({ players: replaced(this.#ui.value.players, side, { ...player, ...change }) });
+  }
+
+  #set(change: Partial<MatchUi>): void {
+    this.#ui.value = { ...this.#ui.value, ...change };
+  }
+}
+
+function replaced<T>(pair: Pair<T>, side: SideIndex, value: T): Pair<T> {
+  return side === 0 ? [value, pair[1]] : [pair[0], value];
+}
+
+function absence(joined: MatchJoined, side: SideIndex, nowMs: number): Absence {
+  const player = joined.players[side];
+  const gone = player !== null && !player.connected && joined.phase !== "waiting" && joined.over === null;
+  return gone ? { untilMs: nowMs + player.awayLeftS * 1000 } : null;
+}

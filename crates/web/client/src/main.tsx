@@ -1,0 +1,56 @@
+// The frame around the pages. Each page is loaded when it is first gone to.
+
+import "./style.css";
+
+import { effect } from "@preact/signals";
+import { render, type ComponentType } from "preact";
+import { useEffect, useState } from "preact/hooks";
+
+import { route, type Route } from "./router.ts";
+
+type Page = ComponentType<{ match: string }>;
+
+const PAGES: Record<Route["page"], () => Promise<{ default: Page }>> = {
+  home: () => import("./pages/home.tsx"),
+  play: () => import("./pages/play.tsx"),
+  watch: () => import("./pages/watch.tsx"),
+};
+
+function App() {
+  const now = route.value;
+  const [loaded, setLoaded] = useState<{ page: Route["page"]; Page: Page } | null>(null);
+  const [failed, setFailed] = useState(false);
+
+  useEffect(() => {
+    let wanted = true;
+    setFailed(false);
+    PAGES[now.page]().then(
+      (module) => wanted && setLoaded({ page: now.page, Page: module.default }),
+      () => wanted && setFailed(true),
+    );
+    return () => {
+      wanted = false;
+    };
+  }, [now.page]);
+
+  if (failed) {
+    return (
+      <main class="lone">
+        <p>This page could not be loaded.</p>
+        <button type="button" class="primary" onClick={() => location.reload()}>
+          Try again
+        </button>
+      </main>
+    );
+  }
+  if (loaded === null || loaded.page !== now.page) return null;
+  const match = now.page === "home" ? "" : now.match;
+  return <loaded.Page key={match} match={match} />;
+}
+
+const TITLES: Record<Route["page"], string> = { home: "Rally", play: "Rally – play", watch: "Rally – watch" };
+effect(() => {
+  document.title = TITLES[route.value.page];
+});
+
+render(<App />, document.getElementById("app")!);

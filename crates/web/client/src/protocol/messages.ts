@@ -1,0 +1,227 @@
+// The messages of the client protocol, version 1, as this page holds them: enums by name, ids as text.
+//
+// Lengths are in world units (u). Positions are integers in 1/16 u, velocities integers in u/s; y grows downward.
+// A tick is 1/60 s since the match was created.
+
+import type {
+  Dir,
+  EndReason,
+  ErrorCode,
+  EventKind,
+  JoinAs,
+  Level,
+  Mode,
+  Phase,
+  Place,
+  PowerUp,
+  Side,
+  Skill,
+} from "./enums.ts";
+
+/** A UUID, as text. */
+export type Id = string;
+/** Left, then right. */
+export type Pair<T> = [T, T];
+
+export interface UserInfo {
+  id: Id;
+  name: string;
+  guest: boolean;
+}
+
+export interface Player {
+  /** Null for a bot. */
+  user: Id | null;
+  name: string;
+  /** Null for a person. */
+  bot: Level | null;
+  /** Null in classic mode. */
+  skill: Skill | null;
+  connected: boolean;
+  ready: boolean;
+  pausesLeft: number;
+  awayLeftS: number;
+}
+
+export interface PaddleState {
+  y: number;
+  dir: Dir;
+}
+
+export interface BallState {
+  x: number;
+  y: number;
+  vx: number;
+  vy: number;
+}
+
+/** Both in ticks left. */
+export interface SkillState {
+  cooldown: number;
+  active: number;
+}
+
+export interface PowerUpState {
+  id: number;
+  kind: PowerUp;
+  x: number;
+  y: number;
+  ticksLeft: number;
+}
+
+/** `side`: the collector of a split, the darkened one of a blackout, null for a blackhole. */
+export interface EffectState {
+  kind: PowerUp;
+  side: Side | null;
+  ticksLeft: number;
+}
+
+// From the page.
+
+export type ClientMessage =
+  | { type: "hello"; token: string; resume: { session: Id; channels: { channel: string; offset: number }[] } | null }
+  | { type: "auth"; token: string }
+  | { type: "ping"; t: number }
+  | { type: "queue_join"; mode: Mode; skill: Skill | null }
+  | { type: "queue_leave" }
+  | { type: "match_join"; match: Id; as: JoinAs; skill: Skill | null }
+  | { type: "match_leave"; match: Id }
+  | { type: "ready"; match: Id }
+  | { type: "pause"; match: Id }
+  | { type: "resume"; match: Id }
+  | { type: "forfeit"; match: Id }
+  | { type: "rematch"; match: Id }
+  | { type: "input"; match: Id; seq: number; dir: Dir; press: boolean; side: Side | null };
+
+// From an edge.
+
+export interface Welcome {
+  type: "welcome";
+  session: Id;
+  user: UserInfo;
+  serverTimeMs: number;
+  tickHz: number;
+  resumed: boolean;
+  edge: string;
+  edges: string[];
+  tokenExpiresInS: number;
+  match: Id | null;
+  queue: Mode | null;
+  channels: string[];
+}
+
+export interface Authenticated {
+  type: "authenticated";
+  tokenExpiresInS: number;
+}
+
+export interface Pong {
+  type: "pong";
+  t: number;
+  serverTimeMs: number;
+}
+
+export interface ErrorMessage {
+  type: "error";
+  code: ErrorCode;
+  detail: string;
+  of: string | null;
+  match: Id | null;
+}
+
+export interface Queued {
+  type: "queued";
+  mode: Mode;
+  waitS: number | null;
+}
+
+export interface QueueLeft {
+  type: "queue_left";
+  mode: Mode;
+}
+
+export interface MatchFound {
+  type: "match_found";
+  match: Id;
+  mode: Mode;
+  side: Side;
+  opponent: UserInfo | null;
+}
+
+export interface MatchJoined {
+  type: "match_joined";
+  match: Id;
+  side: Place;
+  players: Pair<Player | null>;
+  mode: Mode;
+  phase: Phase;
+  snapshot: Snapshot;
+  classic: boolean;
+  scoreToWin: number;
+  private: boolean;
+  lastEvent: number;
+  over: GameOver | null;
+}
+
+export interface Snapshot {
+  type: "snapshot";
+  match: Id;
+  tick: number;
+  /** Sub-steps (1/240 s) in play. */
+  clock: number;
+  epoch: number;
+  phase: Phase;
+  ack: Pair<number>;
+  paddles: Pair<PaddleState>;
+  balls: BallState[];
+  score: Pair<number>;
+  skills: Pair<SkillState>;
+  powerUps: PowerUpState[];
+  effects: EffectState[];
+}
+
+export interface MatchEvent {
+  type: "match_event";
+  match: Id;
+  tick: number;
+  n: number;
+  event: EventKind;
+  side: Side | null;
+  value: number | null;
+  y: number | null;
+  score: Pair<number> | null;
+  skill: Skill | null;
+  powerUp: PowerUp | null;
+}
+
+export interface GameOver {
+  type: "game_over";
+  match: Id;
+  winner: Side | null;
+  score: Pair<number>;
+  reason: EndReason;
+  /** Of each side, before and after. */
+  ratings: Pair<Pair<number>> | null;
+}
+
+export interface Reconnect {
+  type: "reconnect";
+  afterMs: number;
+  reason: string;
+}
+
+export type ServerMessage =
+  | Welcome
+  | Authenticated
+  | Pong
+  | ErrorMessage
+  | Queued
+  | QueueLeft
+  | MatchFound
+  | MatchJoined
+  | Snapshot
+  | MatchEvent
+  | GameOver
+  | Reconnect;
+
+export type ServerMessageOf<T extends ServerMessage["type"]> = Extract<ServerMessage, { type: T }>;

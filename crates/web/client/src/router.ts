@@ -1,0 +1,29 @@
+// Three pages, told apart by the path.
+
+import { signal } from "@preact/signals";
+
+export type Route = { page: "home" } | { page: "play" | "watch"; match: string };
+
+export const route = signal<Route>(parse(location.pathname));
+
+/** Leads to a page of this site. */
+export function go(path: string): void {
+  if (path === location.pathname) return;
+  history.pushState(null, "", path);
+  route.value = parse(path);
+}
+
+addEventListener("popstate", () => {
+  route.value = parse(location.pathname);
+});
+
+export function parse(path: string): Route {
+  const [, page, match] = /^\/(play|watch)\/([^/]+)\/?$/.exec(path) ?? [];
+  return match !== undefined ? { page: page as "play" | "watch", match } : { page: "home" };
+}
+
+/** The match that a link or an id given by hand means; null if it is neither. */
+export function matchIn(text: string): string | null {
+  const found = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/i.exec(text);
+  return found ? found[0].toLowerCase() : null;
+}

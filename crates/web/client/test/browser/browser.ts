@@ -1,0 +1,54 @@
+// A Chromium for the tests, and pages that remember everything that went wrong in them.
+
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
+
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+export function launch(): Promise<Browser> {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+}
+
+export class Watched {
+  readonly faults: string[] = [];
+  readonly page: Page;
+  readonly name: string;
+
+  private constructor(name: string, page: Page) {
+    this.name = name;
+    this.page = page;
+    // Violations of the policy come as console errors too.
+    page.on("console", (message) => {
+      if (message.type() === "error" || message.type() === "warning") this.faults.push(`${name}: ${message.text()}`);
+    });
+    page.on("pageerror", (error) => this.faults.push(`${name}: ${error.stack ?? error.message}`));
+    page.on("requestfailed", (request) => {
+      const why = request.failure()?.errorText ?? "";
+      // A page that is left drops what it was loading.
+      if (!why.includes("ERR_ABORTED")) this.faults.push(`${name}: ${request.url()} ${why}`);
+    });
+  }
+
+  /** A page in a context of its own: another person. */
+  static async open(browser: Browser, name: string, options: BrowserContextOptions = {}): Promise<Watched> {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+    return new Watched(name, await context.newPage());
+  }
+
+  async shoot(what: string): Promise<void> {
+    const folder = process.env.SCREENSHOTS;
+    if (folder === undefined) return;
+    await mkdir(folder, { recursive: true });
+    await this.page.screenshot({ path: join(folder, `${what}.png`) });
+  }
+}

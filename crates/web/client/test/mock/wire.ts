@@ -1,0 +1,198 @@
+// The other end of the wire, for the mock: reads what the page sends, writes what an edge would.
+
+import { decode, encode } from "@msgpack/msgpack";
+
+import {
+  END_REASONS,
+  EVENT_KINDS,
+  JOIN_AS,
+  LEVELS,
+  MODES,
+  PHASES,
+  PLACES,
+  POWER_UPS,
+  SIDES,
+  SKILLS,
+  idFromBytes,
+  idToBytes,
+  type ClientMessage,
+  type Dir,
+  type GameOver,
+  type Player,
+  type ServerMessage,
+  type Snapshot,
+  type UserInfo,
+} from "../../src/protocol/index.ts";
+
+const at = <T extends string>(names: readonly T[], name: T): number => names.indexOf(name);
+const maybe = <T, U>(value: T | null, make: (value: T) => U): U | null => (value === null ? null : make(value));
+
+export function write(message: ServerMessage): Uint8Array {
+  return encode(items(message));
+}
+
+function items(message: ServerMessage): unknown[] {
+  switch (message.type) {
+    case "welcome":
+      return [
+        64,
+        idToBytes(message.session),
+        user(message.user),
+        message.serverTimeMs,
+        message.tickHz,
+        message.resumed,
+        message.edge,
+        message.edges,
+        message.tokenExpiresInS,
+        maybe(message.match, idToBytes),
+        maybe(message.queue, (mode) => at(MODES, mode)),
+        message.channels,
+      ];
+    case "authenticated":
+      return [65, message.tokenExpiresInS];
+    case "pong":
+      return [66, message.t, message.serverTimeMs];
+    case "error":
+      return [67, message.code, message.detail, message.of, maybe(message.match, idToBytes)];
+    case "queued":
+      return [68, at(MODES, message.mode), message.waitS];
+    case "queue_left":
+      return [69, at(MODES, message.mode)];
+    case "match_found":
+      return [
+        70,
+        idToBytes(message.match),
+        at(MODES, message.mode),
+        at(SIDES, message.side),
+        maybe(message.opponent, user),
+      ];
+    case "match_joined":
+      return [
+        71,
+        idToBytes(message.match),
+        at(PLACES, message.side),
+        message.players.map((seat) => maybe(seat, player)),
+        at(MODES, message.mode),
+        at(PHASES, message.phase),
+        snapshot(message.snapshot),
+        message.classic,
+        message.scoreToWin,
+        message.private,
+        message.lastEvent,
+        maybe(message.over, over),
+      ];
+    case "snapshot":
+      return [72, ...snapshot(message)];
+    case "match_event":
+      return [
+        73,
+        idToBytes(message.match),
+        message.tick,
+        message.n,
+        at(EVENT_KINDS, message.event),
+        maybe(message.side, (side) => at(SIDES, side)),
+        message.value,
+        message.y,
+        message.score,
+        maybe(message.skill, (skill) => at(SKILLS, skill)),
+        maybe(message.powerUp, (kind) => at(POWER_UPS, kind)),
+      ];
+    case "game_over":
+      return [74, ...over(message)];
+    case "reconnect":
+      return [82, message.afterMs, message.reason];
+  }
+}
+
+function user({ id, name, guest }: UserInfo): unknown[] {
+  return [idToBytes(id), name, guest];
+}
+
+function player(player: Player): unknown[] {
+  return [
+    maybe(player.user, idToBytes),
+    player.name,
+    maybe(player.bot, (level) => at(LEVELS, level)),
+    maybe(player.skill, (skill) => at(SKILLS, skill)),
+    player.connected,
+    player.ready,
+    player.pausesLeft,
+    player.awayLeftS,
+  ];
+}
+
+function snapshot(snapshot: Snapshot): unknown[] {
+  return [
+    idToBytes(snapshot.match),
+    snapshot.tick,
+    snapshot.clock,
+    snapshot.epoch,
+    at(PHASES, snapshot.phase),
+    snapshot.ack,
+    snapshot.paddles.map(({ y, dir }) => [Math.round(y), dir]),
+    snapshot.balls.map(({ x, y, vx, vy }) => [x, y, vx, vy].map(Math.round)),
+    snapshot.score,
+    snapshot.skills.map(({ cooldown, active }) => [cooldown, active]),
+    snapshot.powerUps.map(({ id, kind, x, y, ticksLeft }) => [id, at(POWER_UPS, kind), x, y, ticksLeft]),
+    snapshot.effects.map(({ kind, side, ticksLeft }) => [
+      at(POWER_UPS, kind),
+      maybe(side, (side) => at(SIDES, side)),
+      ticksLeft,
+    ]),
+  ];
+}
+
+function over(over: GameOver): unknown[] {
+  return [
+    idToBytes(over.match),
+    maybe(over.winner, (side) => at(SIDES, side)),
+    over.score,
+    at(END_REASONS, over.reason),
+    over.ratings,
+  ];
+}
+
+export function read(frame: Uint8Array): ClientMessage {
+  const [number, ...f] = decode(frame) as [number, ...unknown[]];
+  const match = () => idFromBytes(f[0] as Uint8Array);
+  const skill = (i: number) => (f[i] == null ? null : SKILLS[f[i] as number]!);
+  switch (number) {
+    case 1: {
+      const resume = f[1] as [Uint8Array, []] | null;
+      return { type: "hello", token: f[0] as string, resume: resume && { session: idFromBytes(resume[0]), channels: [] } };
+    }
+    case 2:
+      return { type: "auth", token: f[0] as string };
+    case 3:
+      return { type: "ping", t: f[0] as number };
+    case 4:
+      return { type: "queue_join", mode: MODES[f[0] as number]!, skill: skill(1) };
+    case 5:
+      return { type: "queue_leave" };
+    case 6:
+      return { type: "match_join", match: match(), as: JOIN_AS[f[1] as number]!, skill: skill(2) };
+    case 7:
+      return { type: "match_leave", match: match() };
+    case 8:
+      return { type: "ready", match: match() };
+    case 9:
+      return { type: "pause", match: match() };
+    case 10:
+      return { type: "resume", match: match() };
+    case 11:
+      return { type: "forfeit", match: match() };
+    case 12:
+      return { type: "rematch", match: match() };
+    case 13:
+      return {
+        type: "input",
+        match: match(),
+        seq: f[1] as number,
+        dir: f[2] as Dir,
+        press: f[3] as boolean,
+        side: f[4] == null ? null : SIDES[f[4] as number]!,
+      };
+    default:
+      throw new RangeError(`no client message has number ${number}`);
+  }
+}
