@@ -12,8 +12,8 @@
 use rally_protocol::client::{
     codec::{DecodeError, Encoding, Messages},
     v1::{
-        ClientMessage, Dir, ErrorCode, ErrorMessage, InputMessage, JoinAs, Mode, Place, Resume, ServerMessage, Side,
-        Skill, Token, Welcome, close,
+        Authenticated, ClientMessage, Dir, ErrorCode, ErrorMessage, InputMessage, JoinAs, Mode, Place, Resume,
+        ServerMessage, Side, Skill, Token, Welcome, close,
     },
 };
 use rally_protocol::cluster::v1::Command;
@@ -246,7 +246,7 @@ impl Connection {
     }
 
     /// A token is good.
-    pub fn verified(&mut self, verified: Verified) -> Outputs {
+    pub fn verified(&mut self, now: Instant, verified: Verified) -> Outputs {
         match std::mem::replace(&mut self.state, State::Open) {
             State::Verifying { resume } => {
                 self.state = State::Opening;
@@ -255,9 +255,10 @@ impl Connection {
                 one(Output::Do(Request::Open { resume }))
             }
             State::Open if self.user == Some(verified.user) => {
-                self.expires = self.expires.max(verified.expires);
-                // What is left of it is for the shell to say, which knows the wall clock of the token.
-                Outputs::new()
+                self.expires = verified.expires;
+                let left_s = verified.expires.since(now).as_secs();
+                let token_expires_in_s = u32::try_from(left_s).unwrap_or(u32::MAX);
+                one(Output::Send(Box::new(Authenticated { token_expires_in_s }.into())))
             }
             State::Open => refuse(ErrorCode::Unauthenticated, "the token is another user's", "auth", "other_user"),
             state => {
@@ -310,6 +311,11 @@ impl Connection {
     /// The connection is no longer in this match.
     pub fn left(&mut self, match_id: MatchId) {
         self.standings.retain(|s| s.match_id != match_id);
+    }
+
+    /// How many matches it is in, or asks to come into.
+    pub fn matches(&self) -> usize {
+        self.standings.len()
     }
 
     /// Ends the connection for the shell's own reason.

@@ -1,0 +1,230 @@
+//! What a connection asks of Redis and Postgres: its session, and its place in a queue.
+//!
+//! Each ends within the bounds of the fabric and the store. Whatever is away makes the answer poorer or a refusal,
+//! never a wait without end.
+
+use std::pin::Pin;
+
+use rally_fabric::{Fabric, Joined, Left, QueueStatus, Ticket, TicketRef};
+use rally_protocol::client::v1::{ErrorCode, ErrorMessage, Mode, Resume, Skill, Welcome};
+use rally_service::{clock, entropy};
+use rally_store::Store;
+use rally_units::{Incarnation, MatchId, SessionId, TICK_HZ, UserId};
+use serde::{Deserialize, Serialize};
+
+use super::Identity;
+
+/// Redis and Postgres.
+#[derive(Clone)]
+pub(crate) struct Services {
+    /// This edge's name, as `welcome` says it.
+    edge: String,
+    incarnation: Incarnation,
+    fabric: Fabric,
+    store: Store,
+}
+
+/// A request that cannot be answered at once.
+pub(super) enum Slow {
+    Open { identity: Box<Identity>, resume: Option<Resume> },
+    QueueJoin { identity: Box<Identity>, session: SessionId, mode: Mode, skill: Skill },
+    QueueLeave { user: UserId },
+}
+
+/// Its answer.
+pub(super) enum Answer {
+    Opened(Box<Opened>),
+    Queued(TicketRef),
+    QueueLeft(Mode),
+    Refused { error: ErrorMessage, label: &'static str },
+}
+
+/// A session that is found or made.
+pub(super) struct Opened {
+    pub(super) welcome: Welcome,
+    /// The ticket of this session, now this edge's to refresh.
+    pub(super) ticket: Option<TicketRef>,
+}
+
+/// What is kept of a session, so that another edge can go on with it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct KeptSession {
+    user: UserId,
+    /// The skill of its ticket, which travels with the ticket.
+    #[serde(default)]
+    skill: Option<Skill>,
+}
+
+impl KeptSession {
+    /// A session of this user.
+    pub(crate) const fn of(user: UserId) -> Self {
+        Self { user, skill: None }
+    }
+
+    /// As it is kept.
+    pub(crate) fn to_bytes(&self) -> bytes::Bytes {
+        // Writing these fields to memory cannot fail.
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+}
+
+impl Services {
+    pub(super) fn new(edge: String, incarnation: Incarnation, fabric: Fabric, store: Store) -> Self {
+        Self { edge, incarnation, fabric, store }
+    }
+
+    /// Starts a request. Boxed, so that connections without one (nearly all) do not keep room for it.
+    pub(super) fn perform(&self, slow: Slow) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+        let this = self.clone();
+        match slow {
+            Slow::Open { identity, resume } => Box::pin(async move { this.open(&identity, resume).await }),
+            Slow::QueueJoin { identity, session, mode, skill } => {
+                Box::pin(async move { this.queue_join(&identity, session, mode, skill).await })
+            }
+            Slow::QueueLeave { user } => Box::pin(async move { this.queue_leave(user).await }),
+        }
+    }
+
+    async fn open(&self, identity: &Identity, resume: Option<Resume>) -> Answer {
+        let user = identity.user.id;
+        let (kept, seat, waits) = tokio::join!(self.resume(user, resume), self.store.active_match(user), async {
+            self.fabric.queue().status(user).await
+        },);
+        let waits = waits.unwrap_or_else(|error| {
+            tracing::warn!(%error, %user, "cannot look up the queue for a welcome");
+            QueueStatus::Gone
+        });
+        let seat = seat.unwrap_or_else(|error| {
+            tracing::warn!(%error, %user, "cannot look up the match for a welcome");
+            None
+        });
+        let resumed = kept.is_some();
+        let (session, kept) = kept.unwrap_or_else(|| (new_session(), KeptSession::of(user)));
+        if !resumed {
+            self.keep(session, &kept).await;
+        }
+        let (queue, found) = match waits {
+            QueueStatus::Waiting { mode } | QueueStatus::Pending { mode, .. } => (Some(mode), None),
+            QueueStatus::Found { match_id, .. } => (None, Some(match_id)),
+            QueueStatus::Gone => (None, None),
+        };
+        let ticket = match queue {
+            Some(mode) if resumed => self.rehome(self.ticket(identity, session, mode, kept.skill)).await,
+            _ => None,
+        };
+        let welcome = Welcome {
+            session,
+            user: identity.user.clone(),
+            server_time_ms: clock::wall_ms(),
+            tick_hz: TICK_HZ,
+            resumed,
+            edge: self.edge.clone(),
+            edges: self.fabric.nodes().edge_urls().into_iter().map(str::to_owned).collect(),
+            token_expires_in_s: 0,
+            match_id: seat.map(|seat| seat.match_id).or(found),
+            queue,
+            channels: Vec::new(),
+        };
+        Answer::Opened(Box::new(Opened { welcome, ticket }))
+    }
+
+    /// The session asked for, if it is known and this user's.
+    async fn resume(&self, user: UserId, resume: Option<Resume>) -> Option<(SessionId, KeptSession)> {
+        let session = resume?.session;
+        let bytes = match self.fabric.sessions().get(session).await {
+            Ok(bytes) => bytes?,
+            Err(error) => {
+                tracing::warn!(%error, %session, "cannot look up a session");
+                return None;
+            }
+        };
+        let kept: KeptSession = serde_json::from_slice(&bytes)
+            .inspect_err(|error| tracing::warn!(%error, %session, "a kept session cannot be read"))
+            .ok()?;
+        (kept.user == user).then_some((session, kept))
+    }
+
+    async fn keep(&self, session: SessionId, kept: &KeptSession) {
+        // Without it the session cannot be resumed elsewhere, which a client survives.
+        if let Err(error) = self.fabric.sessions().put(session, kept.to_bytes()).await {
+            tracing::warn!(%error, %session, "cannot keep a session");
+        }
+    }
+
+    async fn rehome(&self, ticket: Ticket) -> Option<TicketRef> {
+        match self.fabric.queue().rehome(&ticket).await {
+            Ok(true) => Some(ticket.reference()),
+            Ok(false) => None,
+            Err(error) => {
+                tracing::warn!(%error, user = %ticket.user, "cannot take a ticket over");
+                None
+            }
+        }
+    }
+
+    async fn queue_join(&self, identity: &Identity, session: SessionId, mode: Mode, skill: Skill) -> Answer {
+        const OF: &str = "queue_join";
+        match self.store.active_match(identity.user.id).await {
+            Ok(None) => {}
+            Ok(Some(seat)) => {
+                return refused(ErrorCode::AlreadyInMatch, "in a match already", OF, Some(seat.match_id));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot look up a match before queueing");
+                return refused(ErrorCode::Unavailable, "the database is away", OF, None);
+            }
+        }
+        let ticket = self.ticket(identity, session, mode, Some(skill));
+        match self.fabric.queue().join(&ticket).await {
+            Ok(Joined::Joined) => {
+                self.keep(session, &KeptSession { user: identity.user.id, skill: Some(skill) }).await;
+                Answer::Queued(ticket.reference())
+            }
+            Ok(Joined::AlreadyQueued { mode }) => {
+                refused(ErrorCode::AlreadyInQueue, &format!("in the {mode} queue already"), OF, None)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot join a queue");
+                refused(ErrorCode::Unavailable, "the queue is away", OF, None)
+            }
+        }
+    }
+
+    async fn queue_leave(&self, user: UserId) -> Answer {
+        const OF: &str = "queue_leave";
+        match self.fabric.queue().leave(user).await {
+            Ok(Left::Left { mode }) => Answer::QueueLeft(mode),
+            Ok(Left::Pending { match_id }) => {
+                refused(ErrorCode::AlreadyInMatch, "an opponent has been found", OF, Some(match_id))
+            }
+            Ok(Left::NotQueued) => refused(ErrorCode::NotFound, "in no queue", OF, None),
+            Err(error) => {
+                tracing::warn!(%error, "cannot leave a queue");
+                refused(ErrorCode::Unavailable, "the queue is away", OF, None)
+            }
+        }
+    }
+
+    fn ticket(&self, identity: &Identity, session: SessionId, mode: Mode, skill: Option<Skill>) -> Ticket {
+        Ticket {
+            session,
+            user: identity.user.id,
+            name: identity.user.name.clone(),
+            guest: identity.user.guest,
+            mode,
+            skill: skill.unwrap_or(Skill::Smash),
+            edge: self.fabric.node(),
+            edge_incarnation: self.incarnation,
+        }
+    }
+}
+
+/// Random in all its bits but those that say so: whoever knows it may go on with the session.
+fn new_session() -> SessionId {
+    SessionId::from_uuid(uuid::Builder::from_random_bytes(entropy::random_bytes()).into_uuid())
+}
+
+fn refused(code: ErrorCode, detail: &str, of: &'static str, match_id: Option<MatchId>) -> Answer {
+    let error = ErrorMessage { code, detail: detail.into(), of: Some(of.into()), match_id };
+    Answer::Refused { error, label: code.as_str() }
+}
