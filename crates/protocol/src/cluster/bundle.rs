@@ -11,7 +11,8 @@
 //! | 25..33 | the receiver's incarnation as the sender knows it, 0 if it does not |
 //! | 33..41 | sequence: rises with each bundle of this sender's incarnation to this receiver |
 //! | 41..45 | cumulative acknowledgement: the highest numbered entry received without a hole |
-//! | 45..47 | count of entries |
+//! | 45..53 | the highest sequence received from this life of the receiver: proof that the sender lives |
+//! | 53..55 | count of entries |
 //! | ... | entries: kind (1), match (16), epoch (4), number (4, 0 if not numbered), length (2), payload |
 //! | last 16 | BLAKE3 keyed hash of all before it, truncated |
 //!
@@ -23,10 +24,10 @@ use rally_units::{Epoch, Incarnation, MatchId, NodeId};
 use super::v1::VERSION;
 use crate::limits::{BUNDLE_BYTES_MAX, BUNDLE_ENTRIES_MAX, ENTRY_PAYLOAD_BYTES_MAX};
 
-const HEADER_BYTES: usize = 47;
+const HEADER_BYTES: usize = 55;
 const ENTRY_HEADER_BYTES: usize = 27;
 const MAC_BYTES: usize = 16;
-const COUNT_AT: usize = 45;
+const COUNT_AT: usize = 53;
 
 /// The keys of a cluster: the first signs, all verify, so that keys can roll without a gap.
 #[derive(Clone)]
@@ -141,6 +142,9 @@ pub struct BundleHeader {
     pub sequence: u64,
     /// The highest numbered entry received without a hole.
     pub ack: u32,
+    /// The highest sequence received from the life that the bundle is for. A bundle of a sender that is dead, however late
+    /// it comes, cannot know the sequence of what was sent to it just now.
+    pub seen: u64,
 }
 
 /// Why bytes are not a bundle that we accept.
@@ -258,6 +262,7 @@ impl BundleWriter {
         buf[25..33].copy_from_slice(&receiver_incarnation.to_le_bytes());
         buf[33..41].copy_from_slice(&header.sequence.to_le_bytes());
         buf[41..45].copy_from_slice(&header.ack.to_le_bytes());
+        buf[45..53].copy_from_slice(&header.seen.to_le_bytes());
         buf[COUNT_AT..HEADER_BYTES].copy_from_slice(&(count as u16).to_le_bytes());
         let mac = keys.sign(&buf);
         buf.extend_from_slice(&mac);
@@ -302,6 +307,7 @@ impl<'a> BundleReader<'a> {
             },
             sequence: u64_at(33),
             ack: u32::from_le_bytes(std::array::from_fn(|k| head[41 + k])),
+            seen: u64_at(45),
         };
         let count = u16::from_le_bytes([head[COUNT_AT], head[COUNT_AT + 1]]);
         let reader = Self { header, count, body };
