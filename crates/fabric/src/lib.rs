@@ -28,7 +28,7 @@ pub use error::{CheckError, ConnectError, ReadyError, RedisCause, RedisError};
 pub use fabric::{Fabric, LinkState};
 pub use lease::Lease;
 pub use owners::{Owned, Owner};
-pub use pair::{PairStats, Pairs, ReceiveError, Received, SendError};
+pub use pair::{PairStats, Pairs, ReceiveError, Received, Refused, SendError};
 pub use queue::{Joined, Left, Pair, Queue, QueueStatus, Ticket, TicketRef};
 pub use registry::{Node, Nodes};
 pub use sessions::Sessions;
