@@ -61,6 +61,8 @@ struct Join {
     deadline: Option<Instant>,
     /// The question that has been put, and to whom.
     asked: Option<(u64, NodeId)>,
+    /// That Postgres has named the node to ask, since Redis' word proved wrong.
+    is_checked: bool,
 }
 
 impl LocalMatch {
@@ -120,7 +122,7 @@ impl Hub {
             person.matches.push(match_id);
         }
         let join =
-            Join { conn, session: person.session, join_as, skill, deadline: Some(now + JOIN_WITHIN), asked: None };
+            Join { conn, session: person.session, join_as, skill, deadline: Some(now + JOIN_WITHIN), asked: None, is_checked: false };
         let local = self.matches.entry(match_id).or_insert_with(|| LocalMatch::new(now));
         local.joins.retain(|join| join.conn != conn);
         local.joins.push(join);
@@ -220,7 +222,7 @@ impl Hub {
         for member in &local.members {
             if !local.joins.iter().any(|join| join.conn == member.conn) {
                 let Member { conn, session, join_as, skill, .. } = *member;
-                local.joins.push(Join { conn, session, join_as, skill, deadline: None, asked: None });
+                local.joins.push(Join { conn, session, join_as, skill, deadline: None, asked: None, is_checked: false });
             }
         }
         self.locate(now, match_id, skip_cache);
@@ -265,11 +267,16 @@ impl Hub {
         code: ErrorCode,
         detail: &str,
     ) {
-        let Some(local) = self.matches.get(&match_id) else { return };
-        let asked = local.joins.iter().find(|join| join.asked == Some((request, from)));
-        if let Some(conn) = asked.map(|join| join.conn) {
-            self.refuse_join(now, conn, match_id, code, detail);
+        let Some(local) = self.matches.get_mut(&match_id) else { return };
+        let Some(join) = local.joins.iter_mut().find(|join| join.asked == Some((request, from))) else { return };
+        if code == ErrorCode::NotFound && !join.is_checked {
+            // Not played there (any more): Redis may remember a former owner. Postgres knows.
+            (join.asked, join.is_checked) = (None, true);
+            local.relay.detach(now);
+            return self.locate(now, match_id, true);
         }
+        let conn = join.conn;
+        self.refuse_join(now, conn, match_id, code, detail);
     }
 
     /// Tells a client that it cannot come in, or cannot stay.

@@ -1,0 +1,8 @@
+//! Scenarios and properties of the connection, the relay and the backlog, in virtual time.
+
+#![allow(clippy::unwrap_used)]
+
+mod backlog;
+mod connection;
+mod inputs;
+mod relay;
