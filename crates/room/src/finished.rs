@@ -62,6 +62,8 @@ pub enum Who {
     User(UserId),
     /// The bot.
     Bot(Level),
+    /// The second person at the keyboard of the left one.
+    Shared,
     /// Nobody: the seat of a private match that was never taken.
     Nobody,
 }

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn input(n: u32) -> InputRecord {
-        InputRecord { side: Side::Left, generation: 1, n, seq: n * 10, dir: Dir::Up, press: false }
+        InputRecord { side: Side::Left, generation: 1, n, seq: n.wrapping_mul(10), dir: Dir::Up, press: false }
     }
 
     fn taken(inbox: &mut Inbox) -> Vec<u32> {

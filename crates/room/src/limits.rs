@@ -5,6 +5,9 @@ use rally_units::TICK_HZ;
 /// Countdown before play begins or goes on.
 pub const COUNTDOWN_TICKS: u32 = 3 * TICK_HZ;
 
+/// Countdown after the match stood still, because its worker had lost its link.
+pub const INTERRUPTED_COUNTDOWN_TICKS: u32 = TICK_HZ;
+
 /// How long a match waits for a player who is not attached: from its creation, from the player's last leave, or, if a
 /// seat was open, from the moment at which it was taken.
 pub const NO_SHOW_TICKS: u32 = 10 * TICK_HZ;
@@ -44,8 +47,8 @@ pub const MATCH_TICKS_MAX: u32 = 3_600 * TICK_HZ;
 /// Inputs of one seat that wait for one before them. What is further ahead is refused; the edge sends it again.
 pub const WAITING_INPUTS_MAX: usize = 64;
 
-/// Bytes of a match's logged actions, about two for each input: an hour of 72 inputs a second from both players
-/// together... more than any keyboard gives. Beyond it the log is cut: the match goes on, what follows cannot be replayed, and the log says so.
+/// Bytes of a match's logged actions. An input takes two, so this is an hour of 72 inputs a second from both players
+/// together. Beyond it the log is cut: the match goes on, what follows cannot be replayed, and the log says so.
 pub const LOG_BYTES_MAX: usize = 512 * 1024;
 
 /// From one state hash to the next.

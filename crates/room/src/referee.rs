@@ -4,13 +4,14 @@
 //! A referee changes by [`Referee::act`] and [`Referee::tick`] alone, and neither depends on anything but the setup:
 //! the same actions between the same ticks make the same match. The rules are asked for nothing but ticks in play.
 
+mod judge;
+
 use rally_sim::{Event, Events, Input, Rules, Side, World};
 use rally_units::{SubStep, TICK_HZ, Tick};
 
 use crate::{
     limits::{
-        ABANDONED_TICKS, AWAY_GRACE_TICKS, AWAY_TICKS_MAX, COUNTDOWN_TICKS, MATCH_TICKS_MAX, NO_SHOW_TICKS,
-        OPEN_SEAT_EMPTY_TICKS_MAX, OPEN_SEAT_TICKS_MAX, PAUSE_TICKS_MAX, PAUSES_MAX, READY_TICKS_MAX,
+        AWAY_TICKS_MAX, COUNTDOWN_TICKS, INTERRUPTED_COUNTDOWN_TICKS, MATCH_TICKS_MAX, PAUSE_TICKS_MAX, PAUSES_MAX,
     },
     log::Action,
 };
@@ -230,6 +231,7 @@ impl Referee {
             Action::Attach(side) => self.attach(side, out),
             Action::Detach(side) => self.detach(side, out),
             Action::Claim(side, skill) => self.claim(side, skill),
+            Action::Interrupt => self.interrupt(out),
         }
     }
 
@@ -289,16 +291,27 @@ impl Referee {
     fn end_pause(&mut self, by: Option<Side>, out: &mut Vec<Happening>) {
         if self.all_there() {
             out.push(Happening::Resumed { by });
-            self.count_down(out);
+            self.count_down(COUNTDOWN_TICKS, out);
         } else {
             out.push(Happening::Paused { by: None, pauses_left: 0 });
             self.stage = Stage::Paused { by: None };
         }
     }
 
-    fn count_down(&mut self, out: &mut Vec<Happening>) {
-        self.stage = Stage::Countdown { left_ticks: COUNTDOWN_TICKS };
-        out.push(Happening::Countdown { left_s: COUNTDOWN_TICKS / TICK_HZ });
+    fn count_down(&mut self, left_ticks: u32, out: &mut Vec<Happening>) {
+        self.stage = Stage::Countdown { left_ticks };
+        out.push(Happening::Countdown { left_s: left_ticks / TICK_HZ });
+    }
+
+    /// Nobody is to be surprised by a ball that flies again without a warning.
+    fn interrupt(&mut self, out: &mut Vec<Happening>) -> Result<(), Refused> {
+        match self.stage {
+            Stage::Playing => {}
+            Stage::Countdown { left_ticks } if left_ticks < INTERRUPTED_COUNTDOWN_TICKS => {}
+            _ => return Err(Refused::NotNow),
+        }
+        self.count_down(INTERRUPTED_COUNTDOWN_TICKS, out);
+        Ok(())
     }
 
     fn forfeit(&mut self, side: Side) -> Result<(), Refused> {
@@ -392,7 +405,7 @@ impl Referee {
             Stage::Waiting => {
                 let may_begin = Side::ALL.into_iter().all(|side| self.is_there(side) && self.is_ready(side));
                 if may_begin {
-                    self.count_down(out);
+                    self.count_down(COUNTDOWN_TICKS, out);
                 }
             }
             Stage::Countdown { .. } | Stage::Playing if self.someone_is_lost() => {
@@ -431,83 +444,6 @@ impl Referee {
         if let Some(winner) = self.world.winner() {
             self.finish(Some(winner), Reason::Score);
         }
-    }
-
-    fn count_absences(&mut self) {
-        let waiting = self.stage == Stage::Waiting;
-        for side in Side::ALL {
-            if self.setup.seats[side.index()] != SeatKind::Person {
-                continue;
-            }
-            let player = &mut self.players[side.index()];
-            if waiting
-                && !player.ready
-                && let Some(ticks) = &mut player.unready_ticks
-            {
-                *ticks += 1;
-            }
-            if player.there {
-                continue;
-            }
-            player.absent_ticks += 1;
-            player.away_ticks += u32::from(!waiting);
-        }
-        let has_people = self.people().next().is_some();
-        if has_people && self.people().all(|(_, player)| !player.there) {
-            self.empty_ticks += 1;
-        }
-    }
-
-    fn someone_is_lost(&self) -> bool {
-        self.people().any(|(_, player)| !player.there && player.absent_ticks >= AWAY_GRACE_TICKS)
-    }
-
-    /// Whether a side has let the other wait for too long.
-    fn is_late(&self, side: Side) -> bool {
-        if self.setup.seats[self.holder(side).index()] != SeatKind::Person {
-            return false;
-        }
-        let player = self.player(side);
-        let absent = !player.there && player.absent_ticks >= NO_SHOW_TICKS;
-        let unready = !player.ready && player.unready_ticks.is_some_and(|ticks| ticks >= READY_TICKS_MAX);
-        absent || unready
-    }
-
-    fn judge_arrival(&self) -> Option<(Option<Side>, Reason)> {
-        if self.setup.seats.contains(&SeatKind::Open) {
-            return if self.empty_ticks >= OPEN_SEAT_EMPTY_TICKS_MAX {
-                Some((None, Reason::Abandoned))
-            } else if self.tick.0 >= OPEN_SEAT_TICKS_MAX {
-                Some((None, Reason::NoShow))
-            } else {
-                None
-            };
-        }
-        let late = Side::ALL.map(|side| self.is_late(side));
-        if late == [true; 2] {
-            return Some((None, Reason::NoShow));
-        }
-        let side = Side::ALL.into_iter().find(|side| late[side.index()])?;
-        let opponent = side.opponent();
-        // An opponent who is away for a moment comes back, or is late soon.
-        self.is_there(opponent).then_some((self.setup.no_show_wins.then_some(opponent), Reason::NoShow))
-    }
-
-    fn judge_absence(&self) -> Option<(Option<Side>, Reason)> {
-        for (side, player) in self.people() {
-            if player.there || player.away_ticks < AWAY_TICKS_MAX {
-                continue;
-            }
-            let opponent = side.opponent();
-            if self.setup.seats[opponent.index()] != SeatKind::Person {
-                // There is no other person: nobody is left.
-                return Some((None, Reason::Abandoned));
-            }
-            if self.is_there(opponent) {
-                return Some((Some(opponent), Reason::Timeout));
-            }
-        }
-        (self.empty_ticks >= ABANDONED_TICKS).then_some((None, Reason::Abandoned))
     }
 
     fn finish(&mut self, winner: Option<Side>, reason: Reason) {

@@ -1,23 +1,25 @@
 //! One match: sessions and their seats, messages in and out, around the [`Referee`].
 
+mod report;
+
 use bytes::Bytes;
 use rally_protocol::{
     client::{
         codec::{self, Encoding},
-        v1::{ErrorCode, GameOver, JoinAs, MatchEvent, MatchJoined, Mode, Phase, Place, Player, Side, Skill},
+        v1::{ErrorCode, GameOver, JoinAs, MatchEvent, MatchJoined, Mode, Phase, Place, Side, Skill},
     },
     cluster::v1::{Command, InputRecord, MatchSpec, SnapshotHead},
 };
 use rally_sim::{Event, PowerUpKind, Rules};
-use rally_units::{Epoch, MatchId, SessionId, TICK_HZ, Tick, UserId};
+use rally_units::{Epoch, MatchId, SessionId, Tick, UserId};
 
 use crate::{
-    Counters, FinishedMatch, FinishedPlayer, InputRefusal, JoinError, OutEvent, Outputs, PlayerStats, Refusal, Who,
+    Counters, InputRefusal, JoinError, OutEvent, Outputs, Refusal,
     bot::Bot,
     convert::{self, View, side_to_rules, side_to_wire},
-    log::{Action, End},
+    log::Action,
     record::Record,
-    referee::{Happening, Outcome, Referee, Refused, Setup, Stage},
+    referee::{Happening, Referee, Refused, Setup, Stage},
     seats::{Holder, Seats, sides},
 };
 
@@ -83,7 +85,7 @@ const SIDES: [Side; 2] = [Side::Left, Side::Right];
 #[derive(Clone, Debug, PartialEq)]
 enum Ending {
     NotYet,
-    /// [`FinishedMatch`] is handed out.
+    /// What the match leaves behind is handed out.
     Told,
     /// `result_pending` is, too.
     Pending,
@@ -240,6 +242,12 @@ impl Room {
         })
     }
 
+    /// The match stood still for a reason that is not its own (its worker was cut off, and did not tick it): play goes
+    /// on with a countdown of 1 s. Elsewhere than in play this does nothing.
+    pub fn interrupted(&mut self) {
+        let _ = self.perform(Action::Interrupt);
+    }
+
     /// Takes an input for the next tick. The edge has checked that its sender owns the seat; here (side, generation, n)
     /// are applied in order and once. What comes too early waits for those before it.
     ///
@@ -369,95 +377,6 @@ impl Room {
         }
     }
 
-    fn joined(&self, place: Place, generation: u16, replaced: Option<Replaced>) -> Joined {
-        let rules = self.referee.world().rules();
-        let picture = MatchJoined {
-            match_id: self.id,
-            side: place,
-            players: SIDES.map(|side| self.player(side)),
-            mode: self.mode,
-            phase: self.phase(),
-            snapshot: convert::snapshot(&self.view()),
-            classic: rules.classic,
-            score_to_win: rules.score_to_win,
-            private: self.private,
-            // What is pending goes out with the next tick, after this.
-            last_event: self.last_event - self.pending.len() as u32,
-            over: match &self.ending {
-                Ending::Recorded(over) => Some(over.clone()),
-                _ => None,
-            },
-        };
-        Joined { place, generation, picture, replaced }
-    }
-
-    fn player(&self, side: Side) -> Option<Player> {
-        let seat = self.seats.get(side);
-        let (user, bot) = match seat.holder {
-            Holder::Open => return None,
-            Holder::Bot(level) => (None, Some(level)),
-            Holder::User { id, .. } => (Some(id), None),
-        };
-        let rules_side = side_to_rules(side);
-        Some(Player {
-            user,
-            name: seat.holder.name(),
-            bot,
-            skill: self.skill(side),
-            connected: bot.is_some() || seat.session.is_some(),
-            ready: self.referee.is_ready(rules_side),
-            pauses_left: self.referee.pauses_left(rules_side),
-            away_left_s: self.referee.away_left_s(rules_side),
-        })
-    }
-
-    fn skill(&self, side: Side) -> Option<Skill> {
-        (!self.referee.world().rules().classic).then_some(self.seats.get(side).skill)
-    }
-
-    /// All that the match leaves behind. The record is emptied by it.
-    fn finished(&mut self, outcome: Outcome) -> FinishedMatch {
-        let world = self.referee.world();
-        let ended = self.referee.tick_count();
-        self.record.log.close(End::new(ended, world.hash(), world.score(), outcome));
-        let rules = world.rules();
-        let (score, duration) = (world.score(), world.clock());
-        let setup = self.record.log.setup();
-        let record = std::mem::replace(&mut self.record, Record::new(setup));
-        let players = SIDES.map(|side| {
-            let holder = &self.seats.get(side).holder;
-            let away_ms = u64::from(self.referee.away_ticks(side_to_rules(side))) * 1000 / u64::from(TICK_HZ);
-            FinishedPlayer {
-                who: match holder {
-                    Holder::Open => Who::Nobody,
-                    Holder::Bot(level) => Who::Bot(*level),
-                    Holder::User { id, .. } => Who::User(*id),
-                },
-                name: holder.name(),
-                skill: self.skill(side),
-                present: outcome.present[side.index()],
-                stats: PlayerStats { disconnected_ms: away_ms, ..record.stats[side.index()] },
-            }
-        });
-        FinishedMatch {
-            id: self.id,
-            epoch: self.epoch,
-            mode: self.mode,
-            classic: rules.classic,
-            private: self.private,
-            score_to_win: rules.score_to_win,
-            players,
-            score,
-            winner: outcome.winner.map(side_to_wire),
-            reason: convert::reason_to_wire(outcome.reason),
-            started: self.referee.started(),
-            ended,
-            duration,
-            events: record.events,
-            replay: record.log,
-        }
-    }
-
     /// Tells all that the result is being recorded: by a `result_pending` event at the next tick. Only the first call
     /// after the match's end does something.
     pub fn result_pending(&mut self) {
@@ -470,9 +389,10 @@ impl Room {
     }
 
     /// The result is committed: what to tell everyone, and from now on each who joins. `ratings` are those of a rated
-    /// match, before and after. `None` if the match is not over.
+    /// match, before and after. `None` if nothing can have been committed, because [`FinishedMatch`](crate::FinishedMatch) was not handed
+    /// out yet.
     pub fn recorded(&mut self, ratings: Option<[(i32, i32); 2]>) -> Option<GameOver> {
-        let outcome = self.referee.outcome()?;
+        let outcome = self.referee.outcome().filter(|_| self.ending != Ending::NotYet)?;
         let over = GameOver {
             match_id: self.id,
             winner: outcome.winner.map(side_to_wire),

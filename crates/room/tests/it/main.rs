@@ -1,1 +1,10 @@
-//! Tests
+//! Matches, told as scenarios, and what holds in all of them.
+#![allow(clippy::unwrap_used)]
+
+mod bots;
+mod kit;
+mod life;
+mod players;
+mod properties;
+mod replays;
+mod snapshots;
