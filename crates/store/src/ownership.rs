@@ -71,6 +71,7 @@ impl Store {
     /// The store failed. Some matches may have been taken.
     pub async fn take(&self, expected: &[(MatchId, Epoch)], owner: Owner) -> Result<Vec<(MatchId, Epoch)>, StoreError> {
         // The rows are locked in the order of their ids, or two takers of the same matches would lock each other out.
+        // Whoever had to wait for a lock has the conditions checked again on the row as it is then.
         const SQL: &str = "WITH wanted AS (
                 SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS w(id, expected)
             ), locked AS (
@@ -81,8 +82,7 @@ impl Store {
             )
             UPDATE matches m SET epoch = l.expected + 1, owner_node = $3, owner_incarnation = $4
             FROM locked l
-            WHERE m.id = l.id AND m.ended_at IS NULL AND (m.epoch = l.expected
-                OR (m.epoch = l.expected + 1 AND m.owner_node = $3 AND m.owner_incarnation = $4))
+            WHERE m.id = l.id
             RETURNING m.id, m.epoch";
         self.in_batches("take", SQL, expected, owner).await
     }

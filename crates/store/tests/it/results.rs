@@ -186,6 +186,24 @@ async fn recording_and_taking_exclude_each_other() {
 }
 
 #[tokio::test]
+async fn ratings_start_from_what_is_committed() {
+    let t = setup().await;
+    let [a, b] = t.guests().await;
+    let id = t.create(duel(a, b)).await;
+    // Somebody else is changing a player's rating.
+    t.sql.batch_execute("BEGIN; UPDATE users SET rating = 2000, rating_deviation = 50").await.unwrap();
+    let finishing = tokio::spawn({
+        let store = t.store.clone();
+        async move { store.finish(&left_wins(id), Epoch(1)).await }
+    });
+    t.until_one_waits_for_a_lock().await;
+    t.sql.batch_execute("COMMIT").await.unwrap();
+    let [left, right] = finishing.await.unwrap().unwrap().ratings.unwrap();
+    assert_eq!((left.before, right.before), (2000.0, 2000.0));
+    assert!(left.after > 2000.0 && right.after < 2000.0);
+}
+
+#[tokio::test]
 async fn only_rated_matches_with_a_winner_change_ratings() {
     let t = setup().await;
     let [a, b] = t.guests().await;

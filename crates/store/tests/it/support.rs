@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rally_store::{EndReason, MatchResult, Mode, NewMatch, Owner, PlayerStats, Score, Seat, Side, Store, StoreConfig};
-use rally_testkit::{Postgres, TestDb};
+use rally_testkit::{Postgres, TestDb, eventually};
 use rally_units::{Epoch, Incarnation, MatchId, NodeId, SubStep, UserId};
 use uuid::Uuid;
 
@@ -25,8 +25,8 @@ pub(crate) async fn setup() -> Fixture {
 /// Short bounds, for tests that run into them.
 pub(crate) fn impatient(url: &str) -> StoreConfig {
     StoreConfig {
-        acquire_timeout: Duration::from_millis(300),
-        operation_timeout: Duration::from_millis(500),
+        acquire_timeout: Duration::from_secs(1),
+        operation_timeout: Duration::from_secs(1),
         ..StoreConfig::new(url)
     }
 }
@@ -45,6 +45,18 @@ impl Fixture {
         let results = self.store.create_matches(std::slice::from_ref(&new)).await.unwrap();
         assert_eq!(results, [Ok(Epoch(1))]);
         new.id
+    }
+
+    /// Returns when one of the sessions of this database waits for a lock.
+    pub(crate) async fn until_one_waits_for_a_lock(&self) {
+        const SQL: &str = "SELECT count(*) FROM pg_stat_activity
+            WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        // In a session of its own: within a transaction, the activity seen first stays.
+        let watch = self.db.connect().await;
+        eventually(Duration::from_secs(10), || async {
+            watch.query_one(SQL, &[]).await.unwrap().get::<_, i64>(0) == 1
+        })
+        .await;
     }
 
     pub(crate) async fn count(&self, what: &str) -> i64 {
