@@ -25,7 +25,7 @@ pub struct MatchResult {
     pub winner: Option<Side>,
     /// Why it ended.
     pub reason: EndReason,
-    /// When play began, if it did. Kept only if [`Store::start_match`] did not note it.
+    /// When play began, if it did. Kept only if [`start_match`](crate::Store::start_match) did not note it.
     pub started_at: Option<Timestamp>,
     /// When it ended, which may be long before it could be recorded.
     pub ended_at: Timestamp,
