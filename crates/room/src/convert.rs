@@ -203,8 +203,8 @@ const _: () = {
 /// match: the generic way allocates the lists first. A test holds it to the same bytes.
 pub(crate) fn write_snapshot(view: &View<'_>, out: &mut Vec<u8>) {
     let mut out = Msgpack(out);
-    out.array(Snapshot::FIELDS.len() + 1);
-    out.uint(Snapshot::NUMBER);
+    out.array(Snapshot::SHAPE.fields.len() + 1);
+    out.uint(Snapshot::SHAPE.number);
     out.id(view.id);
     out.uint(view.tick.0);
     out.uint(view.world.clock().0);
