@@ -4,10 +4,11 @@
 // that it does not know yet are played again on top: each acts `latency` after it was sent, and the result is the place
 // that a snapshot arriving `latency` from now will show. What the guess was off by is not corrected at once but fades.
 //
-// Times are local and in ms; `latency` is how long after its sending an input shows in a snapshot.
+// Times are local and in ms; `latency` is how long after its sending an input begins to
+// show in snapshots.
 
 import type { Dir, Skill } from "../protocol/enums.ts";
-import { DASH_MS, DASH_SPEED, movePaddle } from "./rules.ts";
+import { DASH_MS, DASH_SPEED, TICK_MS, clamp, movePaddle } from "./rules.ts";
 
 interface Sent {
   seq: number;
@@ -40,6 +41,7 @@ const FADE_MS = 60;
 /** Beyond this the paddle is put where it belongs at once. */
 const SNAP_U = 250;
 const LATENCY_MS_FIRST = 40;
+const LEARNING_RATE = 0.2;
 /** Guesses do not reach further. */
 const LATENCY_MS_MAX = 500;
 /** After this long without a snapshot the paddle stops: nobody confirms that it moves. */
@@ -51,6 +53,7 @@ export class PaddlePrediction {
   #sent: Sent[] = [];
   #truth: Truth | null = null;
   #latencyMs = LATENCY_MS_FIRST;
+  #learnt = false;
   #shownError = 0;
   #frameMs = 0;
 
@@ -84,9 +87,10 @@ export class PaddlePrediction {
     const before = this.#truth === null ? null : this.#place(nowMs) + this.#faded(nowMs);
     for (const input of this.#sent) {
       if (input.seq !== truth.ack) continue;
-      const sample = Math.min(truth.atMs - input.atMs, LATENCY_MS_MAX);
-      // Only the first snapshot that knows it finds it here: that one tells the latency.
-      if (sample > 0) this.#latencyMs += (sample - this.#latencyMs) * 0.2;
+      // Only the first snapshot that knows it finds it here, and has a whole tick of it in its picture.
+      const sample = clamp(truth.atMs - TICK_MS - input.atMs, 0, LATENCY_MS_MAX);
+      this.#latencyMs += (sample - this.#latencyMs) * (this.#learnt ? LEARNING_RATE : 1);
+      this.#learnt = true;
     }
     this.#sent = this.#sent.filter((input) => input.seq > truth.ack);
     this.#truth = truth;
