@@ -8,15 +8,23 @@ use serde::{Deserialize, Serialize};
 ///
 /// Names and numbers are frozen once released; new variants are appended.
 macro_rules! wire_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $number:literal $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident { $($(#[doc = $vdoc:literal])* $variant:ident = $number:literal $text:literal),+ $(,)? }) => {
+        $(#[doc = $doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
-        pub enum $name { $($(#[$vdoc])* $variant = $number),+ }
+        pub enum $name { $($(#[doc = $vdoc])* $variant = $number),+ }
 
         impl $name {
             /// Every variant, in the order of their numbers.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// What it is about, for documents.
+            pub const DOC: &'static str = concat!($($doc),*);
+
+            /// Its meaning, for documents.
+            pub const fn doc(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($vdoc),*)),+ }
+            }
 
             /// Its name: what JSON, configuration and logs say.
             pub const fn as_str(self) -> &'static str {

@@ -79,25 +79,43 @@ pub enum EncodeError {
     Msgpack(#[from] rmp_serde::encode::Error),
 }
 
-/// A message's name, number and fields, for documents and tests.
+/// What a message looks like, for documents and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// The first element of its msgpack array.
     pub number: u8,
     /// Its `type` in JSON.
     pub name: &'static str,
-    /// Its fields in order, as the code names them.
-    pub fields: &'static [&'static str],
+    /// What it is for.
+    pub doc: &'static str,
+    /// Its fields in order.
+    pub fields: &'static [Field],
+}
+
+/// What a field looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name in JSON.
+    pub name: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+    /// Its type, as the code names it.
+    pub ty: &'static str,
+}
+
+/// The name in JSON of a field whose name is a word of the language.
+pub(super) const fn wire_name(field: &'static str) -> &'static str {
+    match field.as_bytes() {
+        b"match_id" => "match",
+        b"join_as" => "as",
+        _ => field,
+    }
 }
 
 /// One message.
 pub trait Message: Serialize {
-    /// Its `type` in JSON.
-    const NAME: &'static str;
-    /// Its number in msgpack.
-    const NUMBER: u8;
-    /// Its fields in order.
-    const FIELDS: &'static [&'static str];
+    /// What it looks like.
+    const SHAPE: Shape;
 }
 
 /// All messages of one direction.
@@ -184,17 +202,17 @@ pub fn encode_into<M: Message>(message: &M, encoding: Encoding, out: &mut Vec<u8
                 #[serde(flatten)]
                 body: &'a M,
             }
-            serde_json::to_writer(out, &Tagged { name: M::NAME, body: message })?;
+            serde_json::to_writer(out, &Tagged { name: M::SHAPE.name, body: message })?;
         }
         Encoding::Msgpack => {
-            const { assert!(M::FIELDS.len() < FIX_ARRAY_LEN_MAX && M::NUMBER < 0x80) };
+            const { assert!(M::SHAPE.fields.len() < FIX_ARRAY_LEN_MAX && M::SHAPE.number < 0x80) };
             // One byte in front of the body makes room for both: the header byte of the flat array, then the number
             // where the body's own header byte stands.
             let start = out.len();
-            out.push(FIX_ARRAY | (M::FIELDS.len() as u8 + 1));
+            out.push(FIX_ARRAY | (M::SHAPE.fields.len() as u8 + 1));
             rmp_serde::encode::write(out, message)?;
-            debug_assert_eq!(out[start + 1], FIX_ARRAY | M::FIELDS.len() as u8);
-            out[start + 1] = M::NUMBER;
+            debug_assert_eq!(out[start + 1], FIX_ARRAY | M::SHAPE.fields.len() as u8);
+            out[start + 1] = M::SHAPE.number;
         }
     }
     Ok(())
@@ -210,7 +228,7 @@ pub(super) fn body_from_json<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, Dec
 
 pub(super) fn body_from_msgpack<M: Message + DeserializeOwned>(fields: usize, body: &[u8]) -> Result<M, DecodeError> {
     // Fields that we do not know yet stand behind ours: claim fewer items, and they are never read.
-    let header = [FIX_ARRAY | fields.min(M::FIELDS.len()) as u8];
+    let header = [FIX_ARRAY | fields.min(M::SHAPE.fields.len()) as u8];
     let mut deserializer = rmp_serde::Deserializer::new(header.as_slice().chain(body));
     // Our deepest message has four levels.
     deserializer.set_max_depth(16);

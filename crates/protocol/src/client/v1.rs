@@ -11,8 +11,10 @@ use rally_units::{Epoch, MatchId, SessionId, SubStep, Tick, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    limits::{BALLS_MAX, CHANNEL_CHARS_MAX, CHAT_TEXT_CHARS_MAX, EFFECTS_MAX, POWER_UPS_MAX, RESUME_CHANNELS_MAX,
-        TOKEN_BYTES_MAX, USERNAME_CHARS_MAX, USERNAME_CHARS_MIN},
+    limits::{
+        BALLS_MAX, CHANNEL_CHARS_MAX, CHAT_TEXT_CHARS_MAX, EFFECTS_MAX, POWER_UPS_MAX, RESUME_CHANNELS_MAX,
+        TOKEN_BYTES_MAX, USERNAME_CHARS_MAX, USERNAME_CHARS_MIN,
+    },
     wire::{Bounded, Text, wire_enum},
 };
 
@@ -408,19 +410,26 @@ pub type EffectState = (PowerUp, Option<Side>, u16);
 macro_rules! messages {
     (
         $(#[$edoc:meta])* $enum:ident;
-        $( $(#[$doc:meta])* $number:literal $name:literal $ty:ident {
-            $( $(#[$fdoc:meta])* $field:ident: $fty:ty ),* $(,)?
+        $( $(#[doc = $doc:literal])* $number:literal $name:literal $ty:ident {
+            $( $(#[doc = $fdoc:literal])* $(#[serde($($serde:tt)*)])? $field:ident: $fty:ty ),* $(,)?
         } )+
     ) => {
         $(
-            $(#[$doc])*
+            $(#[doc = $doc])*
             #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-            pub struct $ty { $( $(#[$fdoc])* pub $field: $fty ),* }
+            pub struct $ty { $( $(#[doc = $fdoc])* $(#[serde($($serde)*)])? pub $field: $fty ),* }
 
             impl super::codec::Message for $ty {
-                const NAME: &'static str = $name;
-                const NUMBER: u8 = $number;
-                const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
+                const SHAPE: super::codec::Shape = super::codec::Shape {
+                    number: $number,
+                    name: $name,
+                    doc: concat!($($doc),*),
+                    fields: &[$(super::codec::Field {
+                        name: super::codec::wire_name(stringify!($field)),
+                        doc: concat!($($fdoc),*),
+                        ty: stringify!($fty),
+                    }),*],
+                };
             }
 
             impl From<$ty> for $enum {
@@ -432,21 +441,13 @@ macro_rules! messages {
 
         $(#[$edoc])*
         #[derive(Clone, Debug, PartialEq)]
-        pub enum $enum { $( $(#[$doc])* $ty($ty) ),+ }
+        pub enum $enum { $( $(#[doc = $doc])* $ty($ty) ),+ }
 
         impl super::codec::Messages for $enum {
-            const TABLE: &'static [super::codec::Shape] = &[$(super::codec::Shape {
-                number: $number,
-                name: $name,
-                fields: <$ty as super::codec::Message>::FIELDS,
-            }),+];
+            const TABLE: &'static [super::codec::Shape] = &[$(<$ty as super::codec::Message>::SHAPE),+];
 
             fn shape(&self) -> super::codec::Shape {
-                match self { $(Self::$ty(_) => super::codec::Shape {
-                    number: $number,
-                    name: $name,
-                    fields: <$ty as super::codec::Message>::FIELDS,
-                }),+ }
+                match self { $(Self::$ty(_) => <$ty as super::codec::Message>::SHAPE),+ }
             }
 
             fn from_json(name: &str, bytes: &[u8]) -> Result<Self, super::codec::DecodeError> {

@@ -5,4 +5,6 @@ pub mod v1;
 mod bundle;
 mod control;
 
-pub use bundle::{BundleError, BundleHeader, BundleKeys, BundleReader, BundleWriter, Entries, Entry, EntryKind, KeyError};
+pub use bundle::{
+    BundleError, BundleHeader, BundleKeys, BundleReader, BundleWriter, Entries, Entry, EntryKind, KeyError,
+};

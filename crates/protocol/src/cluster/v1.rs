@@ -53,11 +53,7 @@ impl SnapshotHead {
         let (head, message) = payload.split_first_chunk::<{ Self::BYTES }>()?;
         let u16_at = |i: usize| u16::from_le_bytes([head[i], head[i + 1]]);
         let u32_at = |i: usize| u32::from_le_bytes([head[i], head[i + 1], head[i + 2], head[i + 3]]);
-        let head = Self {
-            tick: Tick(u32_at(0)),
-            generation: [u16_at(4), u16_at(6)],
-            applied: [u32_at(8), u32_at(12)],
-        };
+        let head = Self { tick: Tick(u32_at(0)), generation: [u16_at(4), u16_at(6)], applied: [u32_at(8), u32_at(12)] };
         Some((head, message))
     }
 }

@@ -1,0 +1,8 @@
+//! The wire, byte by byte.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bundles;
+mod document;
+mod golden;
+mod hostile;
+mod samples;
