@@ -16,7 +16,7 @@ const FLAGS = [
 ];
 
 export function launch(): Promise<Browser> {
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? process.env.CHROMIUM_BIN ?? "/usr/bin/chromium", args: FLAGS });
 }
 
 export class Watched {

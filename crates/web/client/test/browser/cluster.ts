@@ -1,0 +1,202 @@
+// The page in a real browser on a real cluster: people on different edges play each other to the end.
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, test } from "node:test";
+import type { Browser, Page } from "playwright-core";
+
+import { Watched, launch } from "./browser.ts";
+import { startCluster, type Cluster } from "./rally.ts";
+
+let cluster: Cluster;
+let browser: Browser;
+let pages: Watched[] = [];
+
+before(async () => {
+  cluster = await startCluster();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await cluster?.stop();
+});
+afterEach(async (context) => {
+  const watched = pages.splice(0);
+  if ("passed" in context && context.passed === false) {
+    for (const [i, { page }] of watched.entries()) {
+      await watched[i]!.shoot(`failed-${watched[i]!.name}`).catch(() => {});
+      console.error(watched[i]!.name, page.url(), await page.locator("body").innerText().catch(() => ""));
+    }
+  }
+  for (const { page } of watched) await page.context().close();
+  // Console errors, violations of the content security policy among them, fail whatever test they happen in.
+  assert.deepEqual(watched.flatMap(({ faults }) => faults), []);
+});
+
+async function open(name: string, path: string, edge: 0 | 1): Promise<Watched> {
+  const watched = await Watched.open(browser, name);
+  watched.page.setDefaultTimeout(30_000);
+  pages.push(watched);
+  await watched.page.goto(cluster.urls[edge] + path);
+  return watched;
+}
+
+async function arrive(name: string, edge: 0 | 1): Promise<Watched> {
+  const watched = await open(name, "/", edge);
+  await watched.page.getByLabel("Your name").fill(name);
+  return watched;
+}
+
+const button = (page: Page, name: string) => page.getByRole("button", { name, exact: true });
+const path = (page: Page) => new URL(page.url()).pathname;
+
+async function playing(page: Page): Promise<void> {
+  await button(page, "Pause").waitFor();
+}
+
+/** Centre of a paddle on the canvas, as a part of its height, found by its colour; null where none is drawn. */
+function paddle(page: Page, side: "left" | "right"): Promise<number | null> {
+  return page.locator(".floor canvas").evaluate((canvas: HTMLCanvasElement, side) => {
+    const strip = document.createElement("canvas");
+    [strip.width, strip.height] = [1, canvas.height];
+    const context = strip.getContext("2d", { willReadFrequently: true })!;
+    context.drawImage(canvas, -Math.round((canvas.width * (side === "left" ? 36 : 1884)) / 1920), 0);
+    const { data } = context.getImageData(0, 0, 1, canvas.height);
+    const rows: number[] = [];
+    for (let row = 0; row < canvas.height; row++) {
+      const [r, , b] = data.subarray(row * 4);
+      if (side === "left" ? r! > 225 : b! > 225) rows.push(row);
+    }
+    return rows.length === 0 ? null : rows[rows.length >> 1]! / canvas.height;
+  }, side);
+}
+
+/** Waits until it is drawn within these parts of the height. */
+async function paddleWithin(page: Page, side: "left" | "right", low: number, high: number): Promise<void> {
+  let seen: number | null = null;
+  await until(
+    () => `the ${side} paddle is within ${low} and ${high}, not at ${seen}`,
+    async () => {
+      seen = await paddle(page, side);
+      return seen !== null && seen >= low && seen <= high;
+    },
+  );
+}
+
+async function until(what: () => string, holds: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 20_000;
+  while (!(await holds())) {
+    assert.ok(Date.now() < deadline, what());
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+test("two on different edges find each other and play to the end, a third watches", { timeout: 120_000 }, async () => {
+  const ann = await arrive("Ann", 0);
+  const bob = await arrive("Bob", 1);
+  await ann.shoot("home");
+  // Without power-ups nothing bends a straight serve.
+  for (const { page } of [ann, bob]) await page.getByText("Classic", { exact: true }).click();
+  await button(ann.page, "Play").click();
+  await ann.page.getByText("Looking for an opponent").waitFor();
+  await ann.shoot("queue");
+  await button(bob.page, "Play").click();
+  await Promise.all([ann, bob].map(({ page }) => page.waitForURL("**/play/*")));
+  assert.equal(path(ann.page), path(bob.page), "both are in the same match");
+  assert.notEqual(new URL(ann.page.url()).host, new URL(bob.page.url()).host, "on different edges");
+  for (const { page } of [ann, bob]) {
+    await page.locator(".board").getByText("Ann").waitFor();
+    await page.locator(".board").getByText("Bob").waitFor();
+  }
+
+  const link = await button(ann.page, "Watch link").getAttribute("data-link");
+  const eve = await open("Eve", new URL(link!).pathname, 1);
+  await eve.page.locator(".board").getByText("Ann").waitFor();
+
+  // Who does not move returns every serve. Bob leaves the middle as soon as he can, and misses them all.
+  await bob.page.keyboard.down("KeyW");
+  await playing(ann.page);
+  const side = (await bob.page.locator(".seat.left .you").count()) === 1 ? "left" : "right";
+  await Promise.all([ann, bob, eve].map(({ page }) => paddleWithin(page, side, 0, 0.1)));
+  await bob.page.keyboard.up("KeyW");
+  await ann.shoot("playing");
+  await eve.shoot("watching");
+  await until(() => "the link is measured", async () => /ping\s+\d/.test(await ann.page.locator(".figures").innerText()));
+
+  await ann.page.getByRole("heading", { name: "Victory" }).waitFor({ timeout: 60_000 });
+  await bob.page.getByRole("heading", { name: "Defeat" }).waitFor();
+  await eve.page.getByRole("heading", { name: "Ann wins" }).waitFor();
+  const results = await Promise.all([ann, bob, eve].map(({ page }) => page.locator(".final").innerText()));
+  assert.equal(new Set(results).size, 1, `all see the same: ${results.join(" | ")}`);
+  const goals = results[0]!.match(/\d+/g)!.map(Number).sort();
+  assert.deepEqual(goals, [0, 2]);
+  assert.equal(await ann.page.locator(".final").getAttribute("data-result"), "score");
+  await ann.shoot("victory");
+  await bob.shoot("defeat");
+});
+
+test("a match against the bot is paused, resumed and given up", { timeout: 90_000 }, async () => {
+  const ann = await arrive("Ann_bot", 0);
+  const { page } = ann;
+  await button(page, "Hard").click();
+  await page.waitForURL("**/play/*");
+  await playing(page);
+  await paddleWithin(page, "left", 0.45, 0.55);
+  await page.keyboard.down("ArrowDown");
+  await paddleWithin(page, "left", 0.65, 1);
+  await page.keyboard.press("Space");
+  await ann.shoot("bot-smash");
+  await page.keyboard.up("ArrowDown");
+  await page.keyboard.press("KeyP");
+  await page.getByRole("heading", { name: "Paused" }).waitFor();
+  await page.getByText("You have 2 pauses left.").waitFor();
+  await ann.shoot("bot-paused");
+  await page.locator(".card").getByRole("button", { name: "Resume" }).click();
+  await playing(page);
+  await button(page, "Give up").click();
+  await button(page, "Really give up?").click();
+  await page.getByRole("heading", { name: "Defeat" }).waitFor();
+  await page.getByText("You gave up.").waitFor();
+  await button(page, "Play again").click();
+  await until(() => "another match begins", async () => (await page.getByRole("heading", { name: "Defeat" }).count()) === 0);
+  await playing(page);
+});
+
+test("a friend comes by link, on another edge, and a reload keeps the seat", { timeout: 90_000 }, async () => {
+  const ann = await arrive("Ann_host", 0);
+  await button(ann.page, "Invite by link").click();
+  const field = ann.page.getByLabel("Link to this match");
+  const link = new URL(await field.inputValue());
+  const bob = await open("Bob_guest", link.pathname, 1);
+  await bob.page.getByLabel("Your name").fill("Bob_guest");
+  await bob.page.getByText("Dash", { exact: true }).click();
+  await button(bob.page, "Play").click();
+  await Promise.all([playing(ann.page), playing(bob.page)]);
+  await ann.page.locator(".board").getByText("Bob_guest").waitFor();
+  await bob.page.locator(".board .seat.right").getByText("Dash").waitFor();
+
+  await bob.page.reload();
+  await bob.page.locator(".board").getByText("Ann_host").waitFor();
+  await bob.page.locator(".seat.right .you").waitFor();
+  await button(ann.page, "Give up").waitFor();
+  await button(bob.page, "Give up").click();
+  await button(bob.page, "Really give up?").click();
+  await ann.page.getByRole("heading", { name: "Victory" }).waitFor();
+  await ann.page.getByText("The other gave up.").waitFor();
+});
+
+test("two play at one keyboard by classic rules", { timeout: 60_000 }, async () => {
+  const max = await arrive("Max", 1);
+  const { page } = max;
+  await page.getByText("Classic rules here").click();
+  await button(page, "Two at one keyboard").click();
+  await page.waitForURL("**/play/*");
+  await playing(page);
+  assert.equal(await page.locator("meter").count(), 0, "no skills in classic rules");
+  await page.keyboard.down("KeyW");
+  await page.keyboard.down("ArrowDown");
+  await paddleWithin(page, "left", 0, 0.3);
+  await paddleWithin(page, "right", 0.7, 1);
+  await page.keyboard.up("KeyW");
+  await page.keyboard.up("ArrowDown");
+  await max.shoot("local");
+});
