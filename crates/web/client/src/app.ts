@@ -75,7 +75,14 @@ function keepPlace(message: ServerMessage): void {
       if (queue.value !== null && message.queue === null && message.match === null) join(queue.value);
       break;
     case "queued":
-      if (queue.value !== null) queue.value = { ...queue.value, mode: message.mode, waitS: message.waitS };
+      // Also unasked: whose opponent did not come is queued again.
+      queue.value = {
+        skill: settings.skill.value,
+        sinceMs: performance.now(),
+        ...queue.value,
+        mode: message.mode,
+        waitS: message.waitS,
+      };
       break;
     case "queue_left":
       queue.value = null;

@@ -55,6 +55,8 @@ export interface MatchUi {
   /** The match is over, its result not recorded yet. */
   recording: boolean;
   over: GameOver | null;
+  /** Why the last wish (a pause, say) was not granted. */
+  note: { text: string; atMs: number } | null;
 }
 
 export interface Frame {
@@ -78,7 +80,10 @@ const NOBODY: MatchUi = {
   away: [null, null],
   recording: false,
   over: null,
+  note: null,
 };
+
+const WISHES = ["ready", "pause", "resume", "forfeit"];
 
 /** An event whose moment was missed by more is not shown any more, only its outcome. */
 const STALE_TICKS = 90;
@@ -87,7 +92,7 @@ const REJOIN_PAUSE_MS = 1000;
 export class Match {
   readonly id: Id;
   readonly #connection: Connection;
-  readonly #as: JoinAs;
+  readonly as: JoinAs;
   readonly #skill: Skill | null;
   readonly #ui = signal<MatchUi>(NOBODY);
   readonly #clock = new SnapshotClock();
@@ -102,7 +107,7 @@ export class Match {
   constructor(connection: Connection, id: Id, as: JoinAs, skill: Skill | null) {
     this.#connection = connection;
     this.id = id;
-    this.#as = as;
+    this.as = as;
     this.#skill = skill;
   }
 
@@ -113,7 +118,7 @@ export class Match {
   /** To call at each `live` of the connection, and once if it is live already. */
   join(): void {
     this.#connection.setInMatch(true);
-    this.#connection.send({ type: "match_join", match: this.id, as: this.#as, skill: this.#skill });
+    this.#connection.send({ type: "match_join", match: this.id, as: this.as, skill: this.#skill });
   }
 
   leave(): void {
@@ -187,9 +192,9 @@ export class Match {
         if (message.match === this.id) this.#set({ over: message, score: message.score, recording: false });
         break;
       case "error":
-        if (message.of === "match_join" && (message.match === null || message.match === this.id)) {
-          this.#set({ refusal: { code: message.code, detail: message.detail } });
-        }
+        if (message.match !== null && message.match !== this.id) break;
+        if (message.of === "match_join") this.#set({ refusal: { code: message.code, detail: message.detail } });
+        if (WISHES.includes(message.of ?? "")) this.#set({ note: { text: message.detail, atMs: nowMs } });
         break;
     }
   }

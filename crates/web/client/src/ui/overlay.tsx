@@ -4,7 +4,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
-import { again, connection, enqueue, explain, session, state, trouble, explainError } from "../app.ts";
+import { again, connection, enqueue, explain, explainError, queue, session, state, trouble } from "../app.ts";
 import type { Match, MatchUi } from "../game/match.ts";
 import { createMatch, type NewMatch } from "../net/api.ts";
 import { SIDES, type EndReason, type GameOver, type Pair, type Player } from "../protocol/index.ts";
@@ -71,11 +71,13 @@ function Stopped({ reason }: { reason: "seat_taken" | "unauthenticated" | "close
 }
 
 function Refused({ match, code, detail }: { match: Match; code: string; detail: string }) {
-  const taken = code === "forbidden";
+  const barred = code === "forbidden";
+  const taken = barred && match.as === "player";
+  const title = taken ? "Both seats are taken" : barred ? "This match is private" : "This does not work";
   return (
-    <Card title={taken ? "Both seats are taken" : "This does not work"} tone="away">
-      <p>{taken ? "You can watch it, unless it is private." : explain(code, detail)}</p>
-      {taken && location.pathname.startsWith("/play/") && (
+    <Card title={title} tone="away">
+      <p>{taken ? "You can watch it, unless it is private." : barred ? "Only its players see it." : explain(code, detail)}</p>
+      {taken && (
         <button type="button" class="primary" onClick={() => go(`/watch/${match.id}`)}>
           Watch
         </button>
@@ -202,9 +204,10 @@ function TheEnd({ match, over }: { match: Match; over: GameOver }) {
         <b class="right">{names[1]}</b>
       </p>
       {reason !== "" && <p>{reason}</p>}
+      {queue.value !== null && <p>You are waiting for the next opponent, first in line.</p>}
       {over.ratings !== null && <Ratings ratings={over.ratings} own={own} />}
       <div class="row centre">
-        {ui.place !== "spectator" && (
+        {ui.place !== "spectator" && queue.value === null && (
           <button type="button" class="primary" onClick={() => void playAgain(ui)}>
             Play again
           </button>

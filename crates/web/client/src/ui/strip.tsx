@@ -15,7 +15,11 @@ export function Strip({ match, hud }: { match: Match; hud: Signal<Hud> }) {
   return (
     <footer class="strip">
       <Figures hud={hud} />
-      <p class="keys">{plays && KEYS[ui.place === "both" ? "both" : "one"]}</p>
+      {ui.note !== null ? (
+        <Note key={ui.note.atMs} text={ui.note.text} />
+      ) : (
+        <p class="keys">{plays && KEYS[ui.place === "both" ? "both" : "one"]}</p>
+      )}
       <nav>
         <SoundSwitch />
         {!ui.private && ui.joined && <CopyLink path={`/watch/${match.id}`} label="Watch link" />}
@@ -33,6 +37,22 @@ export function Strip({ match, hud }: { match: Match; hud: Signal<Hud> }) {
         )}
       </nav>
     </footer>
+  );
+}
+
+/** A refusal; it goes by itself. */
+function Note({ text }: { text: string }) {
+  const gone = useSignal(false);
+  useEffect(() => {
+    const timer = setTimeout(() => {
+      gone.value = true;
+    }, 4000);
+    return () => clearTimeout(timer);
+  }, []);
+  return (
+    <p class="note" role="status">
+      {!gone.value && text}
+    </p>
   );
 }
 
