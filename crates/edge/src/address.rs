@@ -49,7 +49,8 @@ impl Addresses {
     /// to the left of it was said by somebody whom we do not trust.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer;
-        let hops = headers.get_all(X_FORWARDED_FOR).iter().rev().flat_map(|line| line.as_bytes().rsplit(|b| *b == b','));
+        let hops =
+            headers.get_all(X_FORWARDED_FOR).iter().rev().flat_map(|line| line.as_bytes().rsplit(|b| *b == b','));
         for hop in hops {
             if !self.is_trusted(client) {
                 break;
@@ -65,7 +66,8 @@ impl Addresses {
 /// An address, perhaps with a port.
 fn parse(text: &str) -> Option<IpAddr> {
     let text = text.trim();
-    let address = text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip())).ok()?;
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip())).ok()?;
     Some(address.to_canonical())
 }
 
@@ -113,6 +115,7 @@ mod tests {
     fn odd_forms_are_read_or_end_the_search() {
         assert_eq!(client("10.1.2.3", &["203.0.113.9:4711"]), "203.0.113.9");
         assert_eq!(client("fd00::1", &["[2001:db8::9]:4711"]), "2001:db8::9");
+        assert_eq!(client("fd00::1", &["[2001:db8::9]"]), "2001:db8::9");
         assert_eq!(client("10.1.2.3", &["::ffff:203.0.113.9"]), "203.0.113.9");
         for odd in ["unknown", "", " , ", "203.0.113.9 203.0.113.10", "_hidden"] {
             assert_eq!(client("10.1.2.3", &[odd]), "10.1.2.3", "{odd}");

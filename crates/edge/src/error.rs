@@ -6,13 +6,15 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rally_protocol::client::v1::ErrorCode;
 use rally_store::{CreateUserError, StoreError};
 use rally_units::MatchId;
 use serde::Serialize;
 
 use crate::hub::Refusal;
+
+const CONTENT_TYPE: &str = "application/problem+json";
 
 /// When to come back after something was away or full, in seconds.
 const COME_BACK_AFTER_S: u64 = 2;
@@ -35,6 +37,7 @@ pub struct Problem {
     errors: Vec<FieldError>,
     match_id: Option<MatchId>,
     retry_after_s: Option<u64>,
+    headers: HeaderMap,
 }
 
 /// Its body.
@@ -55,15 +58,20 @@ impl Problem {
     /// One of the codes that HTTP and WebSocket share.
     pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
         let retry = matches!(code, ErrorCode::RateLimited | ErrorCode::AtCapacity | ErrorCode::Unavailable);
-        Self {
-            retry_after_s: retry.then_some(COME_BACK_AFTER_S),
-            ..Self::http(status_of(code), code.as_str(), detail)
-        }
+        Self { retry_after_s: retry.then_some(COME_BACK_AFTER_S), ..Self::http(status_of(code), code.as_str(), detail) }
     }
 
     /// One that only HTTP has.
     pub fn http(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), match_id: None, retry_after_s: None }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            match_id: None,
+            retry_after_s: None,
+            headers: HeaderMap::new(),
+        }
     }
 
     /// A body that is not what it should be.
@@ -100,6 +108,27 @@ impl Problem {
         self
     }
 
+    /// With these headers too.
+    #[must_use]
+    pub(crate) fn with_headers(mut self, headers: HeaderMap) -> Self {
+        self.headers.extend(headers);
+        self
+    }
+
+    /// As a whole answer of HTTP/1.1, for a connection that is not served.
+    pub(crate) fn to_http1(&self) -> Vec<u8> {
+        let body = serde_json::to_vec(&self.body()).unwrap_or_default();
+        let mut head = format!(
+            "HTTP/1.1 {}\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {}\r\nconnection: close\r\n",
+            self.status,
+            body.len()
+        );
+        if let Some(seconds) = self.retry_after_s {
+            head.push_str(&format!("retry-after: {seconds}\r\n"));
+        }
+        [head.as_bytes(), b"\r\n", &body].concat()
+    }
+
     /// The body, as it travels.
     pub(crate) fn body(&self) -> impl Serialize + '_ {
         Body {
@@ -118,8 +147,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body())).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.headers);
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }

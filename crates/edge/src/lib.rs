@@ -1,14 +1,28 @@
 //! The shell of an edge: HTTP API, WebSocket gateway, web client.
 //!
 //! - [`ws`] takes a request to a WebSocket, [`socket`] serves it: one small task per connection.
+//! - [`serve`] accepts connections, [`router`] has the routes, [`api`] answers those of the API.
 //! - [`hub`] knows which connection is in which match, and talks to the workers: one task.
 //!
 //! An edge holds nothing that a reconnect cannot rebuild, and knows no rule of the game.
 
+pub mod address;
+pub mod api;
+pub mod auth;
+pub mod error;
 pub mod hub;
+pub mod limits;
+pub mod router;
+pub mod serve;
 pub mod socket;
 pub mod ws;
 
+mod config;
 mod fanout;
 mod frame;
+mod headers;
 mod metrics;
+mod run;
+
+pub use config::EdgeConfig;
+pub use run::{EdgeError, Ports, run};

@@ -171,6 +171,11 @@ impl Handle {
         }
     }
 
+    /// Resolves once the hub has ended: by `shutdown`, or in a panic.
+    pub async fn ended(&self) {
+        self.events.closed().await;
+    }
+
     pub(crate) fn try_send(&self, event: Event) -> Result<(), HubFull> {
         self.events.try_send(event).map_err(|_| {
             self.metrics.hub_full.increment(1);

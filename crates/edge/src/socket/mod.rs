@@ -28,7 +28,7 @@ pub(crate) use services::KeptSession;
 use services::Services;
 pub(crate) use task::serve;
 
-use crate::{hub, metrics::Metrics};
+use crate::{hub, limits::Limits, metrics::Metrics};
 
 /// Who a token speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,7 @@ pub trait VerifyToken: Send + Sync + 'static {
 pub struct Sockets {
     pub(crate) hub: hub::Handle,
     pub(crate) verify: Arc<dyn VerifyToken>,
+    pub(crate) limits: Arc<Limits>,
     services: Services,
     pub(crate) metrics: Metrics,
     pub(crate) tasks: TaskTracker,
@@ -74,6 +75,8 @@ pub struct SocketsConfig {
     pub incarnation: Incarnation,
     /// Who reads tokens.
     pub verify: Arc<dyn VerifyToken>,
+    /// How many of them a user may have.
+    pub limits: Arc<Limits>,
     /// Redis.
     pub fabric: Fabric,
     /// Postgres.
@@ -83,11 +86,12 @@ pub struct SocketsConfig {
 impl Sockets {
     /// Sockets that talk to this hub.
     pub fn new(config: SocketsConfig, hub: hub::Handle) -> Arc<Self> {
-        let SocketsConfig { edge, incarnation, verify, fabric, store } = config;
+        let SocketsConfig { edge, incarnation, verify, limits, fabric, store } = config;
         let services = Services::new(edge, incarnation, fabric, store);
         Arc::new(Self {
             hub,
             verify,
+            limits,
             services,
             metrics: Metrics::new(),
             tasks: TaskTracker::new(),

@@ -22,7 +22,7 @@ use rally_protocol::{
     limits::CLIENT_MESSAGE_BYTES_MAX,
 };
 use rally_service::clock;
-use rally_units::{Instant, SessionId};
+use rally_units::{Instant, SessionId, UserId};
 use tokio::{
     io::{AsyncRead, ReadBuf},
     net::{TcpStream, tcp::OwnedReadHalf},
@@ -40,6 +40,7 @@ use super::{
 };
 use crate::{
     hub::{Event, OpenedSession},
+    limits::Place,
     metrics,
 };
 
@@ -78,7 +79,7 @@ pub(crate) async fn serve(
     };
     let _gone = Gone { peer: peer.clone(), sockets: sockets.clone() };
     let phase = Phase::Reading(Box::new(protocol));
-    let mut task = Task { peer, sockets, read, phase, identity: None, session: None, slow: None, next_slow: None };
+    let mut task = Task { peer, sockets, read, phase, identity: None, place: None, session: None, slow: None, next_slow: None };
     poll_fn(|cx| task.poll(cx)).await;
 }
 
@@ -111,6 +112,8 @@ struct Task {
     phase: Phase,
     /// Whose connection it is, once a token has been verified.
     identity: Option<Box<Identity>>,
+    /// Counts it among that user's.
+    place: Option<Place<UserId>>,
     /// Its session, once opened.
     session: Option<SessionId>,
     slow: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
@@ -197,6 +200,10 @@ impl Task {
             Ok(identity) => {
                 let verified = Verified { user: identity.user.id, expires: now + identity.expires_in };
                 if self.identity.is_none() {
+                    self.place = self.sockets.limits.socket_of_user(identity.user.id);
+                    if self.place.is_none() {
+                        return self.peer.close(close::TOO_MANY, "too many connections", "too_many_of_user");
+                    }
                     self.identity = Some(Box::new(identity));
                 }
                 self.peer.drive(now, |connection| connection.verified(now, verified))

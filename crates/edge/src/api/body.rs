@@ -1,0 +1,164 @@
+//! Reading a request's body: a JSON object within bounds, with every field that is wrong named at once.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body as RawBody,
+    extract::{FromRequest, Request},
+};
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use rally_protocol::client::v1::ErrorCode;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::error::{FieldError, Problem};
+
+/// Bytes of a body. The largest is a refresh token.
+pub(crate) const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// A body has come by then, however slowly.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// Characters of a fault's description, which may quote what came.
+const DETAIL_CHARS_MAX: usize = 200;
+
+/// What is read from a body's fields.
+pub(crate) trait ReadFields: Sized {
+    /// Reads them all; a fault in one does not keep others from being found. `None`: there were faults.
+    fn read(fields: &mut Fields) -> Option<Self>;
+}
+
+/// The fields of a body, and what is wrong with them. Those that nobody asks for are ignored.
+pub(crate) struct Fields {
+    object: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    /// One that must be there.
+    pub(crate) fn required<T: DeserializeOwned>(&mut self, field: &'static str) -> Option<T> {
+        let value = self.optional(field)?;
+        self.check(value.is_some(), field, "missing");
+        value
+    }
+
+    /// One that may be absent or null: `Some(None)` then.
+    pub(crate) fn optional<T: DeserializeOwned>(&mut self, field: &'static str) -> Option<Option<T>> {
+        match self.object.remove(field) {
+            None | Some(Value::Null) => Some(None),
+            Some(value) => match serde_json::from_value(value) {
+                Ok(value) => Some(Some(value)),
+                Err(error) => {
+                    self.check(false, field, &error.to_string());
+                    None
+                }
+            },
+        }
+    }
+
+    /// Records a fault, unless `holds`.
+    pub(crate) fn check(&mut self, holds: bool, field: &'static str, otherwise: &str) {
+        if !holds {
+            let detail = otherwise.chars().take(DETAIL_CHARS_MAX).collect();
+            self.errors.push(FieldError { field, detail });
+        }
+    }
+}
+
+/// A request's body.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: ReadFields, S: Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::http(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                ErrorCode::InvalidInput.as_str(),
+                "expected a body of Content-Type application/json",
+            ));
+        }
+        let bytes = tokio::time::timeout(BODY_WITHIN, collect(request.into_body())).await.map_err(|_| {
+            Problem::http(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not come in time")
+        })??;
+        parse(&bytes).map(Self)
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+async fn collect(body: RawBody) -> Result<Vec<u8>, Problem> {
+    match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(collected) => Ok(collected.to_bytes().into()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(_) => Err(Problem::invalid("the body did not come to its end")),
+    }
+}
+
+fn too_large() -> Problem {
+    Problem::new(ErrorCode::PayloadTooLarge, format!("a body has at most {BODY_BYTES_MAX} bytes"))
+}
+
+fn parse<T: ReadFields>(bytes: &[u8]) -> Result<T, Problem> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Problem::invalid("the body is not UTF-8"))?;
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| Problem::invalid(format!("the body is not JSON: {error}")))?;
+    let Value::Object(object) = value else {
+        return Err(Problem::invalid("the body is not a JSON object"));
+    };
+    let mut fields = Fields { object, errors: Vec::new() };
+    match T::read(&mut fields) {
+        Some(read) if fields.errors.is_empty() => Ok(read),
+        _ => Err(Problem::fields(fields.errors)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rally_protocol::client::v1::{Level, Skill};
+
+    use super::*;
+    use crate::api::types::{NewMatchMode, NewMatchRequest};
+
+    fn read(body: &[u8]) -> Result<NewMatchRequest, Value> {
+        parse(body).map_err(|problem| serde_json::to_value(problem.body()).expect("JSON"))
+    }
+
+    #[test]
+    fn what_is_not_said_has_a_default() {
+        let expected =
+            NewMatchRequest { mode: NewMatchMode::Duel, level: Level::Normal, skill: Skill::Smash, classic: false };
+        assert_eq!(read(br#"{"mode": "private", "level": null, "other": [1]}"#), Ok(expected));
+        assert_eq!(read(br#"{"mode": "duel"}"#), Ok(expected));
+    }
+
+    #[test]
+    fn every_wrong_field_is_named() {
+        let problem = read(br#"{"level": "godlike", "skill": 1, "classic": "yes"}"#).expect_err("faulty");
+        let named: Vec<_> = problem["errors"].as_array().expect("errors").iter().map(|error| &error["field"]).collect();
+        assert_eq!(named, ["mode", "level", "skill", "classic"]);
+        assert_eq!(problem["errors"][0]["detail"], "missing");
+        assert_eq!(problem["code"], "invalid_input");
+    }
+
+    #[test]
+    fn quotes_are_short() {
+        let body = format!(r#"{{"mode": "{}"}}"#, "x".repeat(5_000));
+        let problem = read(body.as_bytes()).expect_err("faulty");
+        assert_eq!(problem["errors"][0]["detail"].as_str().map(str::len), Some(DETAIL_CHARS_MAX));
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        let deep = "[".repeat(10_000);
+        for body in [&b""[..], b"{", b"[]", b"1", b"null", b"{\"mode\": \"\xff\"}", deep.as_bytes()] {
+            assert_eq!(read(body).expect_err("faulty")["code"], "invalid_input");
+        }
+    }
+}

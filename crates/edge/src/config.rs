@@ -1,0 +1,218 @@
+//! What an operator may choose of an edge.
+
+use std::{net::SocketAddr, num::NonZeroU32};
+
+use ipnet::IpNet;
+use rally_service::env::{Env, HttpUrl, Key, Origin, Unit, Var};
+use secrecy::ExposeSecret as _;
+
+use crate::{
+    address::Addresses,
+    auth::SEED_BYTES,
+    limits::{LimitsConfig, Rate},
+};
+
+pub(crate) const HTTP_ADDR: Var =
+    Var::new("RALLY_HTTP_ADDR", Unit::Address, "Where the page, the API and the WebSocket are.").or("0.0.0.0:8080");
+const PUBLIC_URL: Var = Var::new(
+    "RALLY_PUBLIC_URL",
+    Unit::Url,
+    "What browsers reach this edge by, such as https://eu-1.rally.example. Clients are told of it when another edge \
+     ends. With https, browsers are told to use nothing else.",
+);
+const SIGNING_KEYS: Var = Var::secret(
+    "RALLY_SIGNING_KEYS",
+    Unit::Key,
+    "Seeds of Ed25519 keys for access tokens, 32 bytes each, the same on all edges, separated by commas: the first \
+     signs, all verify.",
+);
+const ALLOWED_ORIGINS: Var = Var::new(
+    "RALLY_ALLOWED_ORIGINS",
+    Unit::List("origins"),
+    "Other origins whose pages may use the API and the WebSocket: those of the other edges, where each has its own.",
+)
+.or("");
+const TRUSTED_PROXIES: Var =
+    Var::new("RALLY_TRUSTED_PROXIES", Unit::List("ranges of addresses"), "Proxies whose X-Forwarded-For is believed.")
+        .or("");
+const LIMIT_EXEMPT: Var = Var::new(
+    "RALLY_LIMIT_EXEMPT",
+    Unit::List("ranges of addresses"),
+    "Clients that limits by address do not count for: load generators.",
+)
+.or("");
+const CONNECTIONS_MAX: Var = Var::new(
+    "RALLY_CONNECTIONS_MAX",
+    Unit::Count,
+    "WebSockets of this edge at most. An eighth more connections are taken for plain HTTP.",
+)
+.or("10000");
+const CONNECTIONS_PER_ADDRESS_MAX: Var = Var::new(
+    "RALLY_CONNECTIONS_PER_ADDRESS_MAX",
+    Unit::Count,
+    "Connections of one address (IPv6: of one /64) at most. A school or an office may share one.",
+)
+.or("200");
+const CONNECTIONS_PER_USER_MAX: Var =
+    Var::new("RALLY_CONNECTIONS_PER_USER_MAX", Unit::Count, "WebSockets of one user on this edge at most.").or("10");
+const AUTH_PER_MINUTE: Var =
+    Var::new("RALLY_AUTH_PER_MINUTE", Unit::Count, "Sign-ins of one address a minute; as many may come at once.")
+        .or("60");
+const API_PER_MINUTE: Var = Var::new(
+    "RALLY_API_PER_MINUTE",
+    Unit::Count,
+    "API requests of one address, and of one user, a minute; a quarter of them may come at once.",
+)
+.or("600");
+const UPGRADES_PER_MINUTE: Var = Var::new(
+    "RALLY_UPGRADES_PER_MINUTE",
+    Unit::Count,
+    "WebSocket handshakes of one address a minute; as many may come at once, since all come back when an edge ends.",
+)
+.or("240");
+const PAGES_PER_MINUTE: Var = Var::new(
+    "RALLY_PAGES_PER_MINUTE",
+    Unit::Count,
+    "Requests of one address for the page and its files a minute; a quarter of them may come at once.",
+)
+.or("6000");
+
+/// An edge's own settings.
+#[derive(Debug)]
+pub struct EdgeConfig {
+    /// Where it listens.
+    pub http_addr: SocketAddr,
+    /// What browsers reach it by.
+    pub public_url: Option<String>,
+    /// Seeds of the keys of access tokens.
+    pub signing_keys: Vec<Key>,
+    /// Other origins that may use it.
+    pub allowed_origins: Vec<Origin>,
+    /// Whose word on addresses is believed, and who is exempt from limits.
+    pub addresses: Addresses,
+    /// How much each may have.
+    pub limits: LimitsConfig,
+}
+
+impl EdgeConfig {
+    /// Its variables.
+    pub const VARS: &'static [Var] = &[
+        HTTP_ADDR,
+        PUBLIC_URL,
+        SIGNING_KEYS,
+        ALLOWED_ORIGINS,
+        TRUSTED_PROXIES,
+        LIMIT_EXEMPT,
+        CONNECTIONS_MAX,
+        CONNECTIONS_PER_ADDRESS_MAX,
+        CONNECTIONS_PER_USER_MAX,
+        AUTH_PER_MINUTE,
+        API_PER_MINUTE,
+        UPGRADES_PER_MINUTE,
+        PAGES_PER_MINUTE,
+    ];
+
+    /// Reads it.
+    pub fn read(env: &mut Env<'_>) -> Option<Self> {
+        let http_addr = env.get(&HTTP_ADDR);
+        let public_url = env.optional::<HttpUrl>(&PUBLIC_URL);
+        let signing_keys = env.keys(&SIGNING_KEYS);
+        let allowed_origins = env.get(&ALLOWED_ORIGINS);
+        let trusted_proxies = env.get::<Vec<IpNet>>(&TRUSTED_PROXIES);
+        let limit_exempt = env.get::<Vec<IpNet>>(&LIMIT_EXEMPT);
+        let limits = read_limits(env);
+        if let Some(keys) = &signing_keys {
+            let seeds = keys.iter().all(|key| key.expose_secret().len() == SEED_BYTES);
+            env.check(seeds, &SIGNING_KEYS, "has a key that is not 32 bytes long (`rally keys` makes one)");
+        }
+        Some(Self {
+            http_addr: http_addr?,
+            public_url: public_url?.map(|url| url.as_str().to_owned()),
+            signing_keys: signing_keys?,
+            allowed_origins: allowed_origins?,
+            addresses: Addresses { trusted_proxies: trusted_proxies?, limit_exempt: limit_exempt? },
+            limits: limits?,
+        })
+    }
+}
+
+fn read_limits(env: &mut Env<'_>) -> Option<LimitsConfig> {
+    let sockets_max = env.get_in(&CONNECTIONS_MAX, 1..=1_000_000usize);
+    let connections_per_address_max = env.get_in(&CONNECTIONS_PER_ADDRESS_MAX, 1..=1_000_000usize);
+    let sockets_per_user_max = env.get_in(&CONNECTIONS_PER_USER_MAX, 1..=1_000_000usize);
+    let mut rate = |var: &Var, burst_of: u32| {
+        let per_minute = NonZeroU32::new(env.get_in(var, 1..=1_000_000u32)?)?;
+        let burst = NonZeroU32::new(per_minute.get().div_ceil(burst_of))?;
+        Some(Rate { per_minute, burst })
+    };
+    let auth = rate(&AUTH_PER_MINUTE, 1);
+    let api = rate(&API_PER_MINUTE, 4);
+    let upgrade = rate(&UPGRADES_PER_MINUTE, 1);
+    let page = rate(&PAGES_PER_MINUTE, 4);
+    Some(LimitsConfig {
+        auth: auth?,
+        api: api?,
+        upgrade: upgrade?,
+        page: page?,
+        sockets_max: sockets_max?,
+        connections_per_address_max: connections_per_address_max?,
+        sockets_per_user_max: sockets_per_user_max?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rally_service::env::MapEnv;
+
+    use super::*;
+
+    const KEY: &str = "mN3x7u0Jp1QWbVd9kS5cRzYhT2aLfGeXoIiC8vD4B6E=";
+
+    fn read(vars: &[(&str, &str)]) -> Result<EdgeConfig, String> {
+        let strings = MapEnv::new(vars.iter().copied());
+        let mut env = Env::new(&strings);
+        let config = EdgeConfig::read(&mut env);
+        env.finish(config).map_err(|faults| faults.to_string())
+    }
+
+    #[test]
+    fn keys_are_all_that_must_be_said() {
+        let config = read(&[("RALLY_SIGNING_KEYS", KEY)]).expect("sound");
+        assert_eq!(config.http_addr.port(), 8080);
+        assert_eq!(config.public_url, None);
+        assert!(config.allowed_origins.is_empty() && config.addresses.trusted_proxies.is_empty());
+        assert_eq!(config.limits.sockets_max, 10_000);
+        assert_eq!(config.limits.api.burst.get(), 150);
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let faults = read(&[
+            ("RALLY_HTTP_ADDR", "8080"),
+            ("RALLY_PUBLIC_URL", "rally.example"),
+            ("RALLY_ALLOWED_ORIGINS", "*"),
+            ("RALLY_TRUSTED_PROXIES", "10.0.0.0/99"),
+            ("RALLY_CONNECTIONS_MAX", "0"),
+            ("RALLY_AUTH_PER_MINUTE", "many"),
+        ])
+        .expect_err("faulty");
+        for name in [
+            "RALLY_HTTP_ADDR",
+            "RALLY_PUBLIC_URL",
+            "RALLY_SIGNING_KEYS",
+            "RALLY_ALLOWED_ORIGINS",
+            "RALLY_TRUSTED_PROXIES",
+            "RALLY_CONNECTIONS_MAX",
+            "RALLY_AUTH_PER_MINUTE",
+        ] {
+            assert!(faults.contains(name), "{name} in {faults}");
+        }
+    }
+
+    #[test]
+    fn signing_keys_have_32_bytes() {
+        let longer = format!("{KEY},{}", "mN3x7u0Jp1QWbVd9kS5cRzYhT2aLfGeXoIiC8vD4B6Hh");
+        let faults = read(&[("RALLY_SIGNING_KEYS", &longer)]).expect_err("faulty");
+        assert!(faults.contains("32 bytes"), "{faults}");
+    }
+}
