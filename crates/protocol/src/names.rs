@@ -16,12 +16,20 @@ pub fn topic(name: &str) -> String {
     format!("rally:topic:{name}")
 }
 
+/// The channel on which a node sends itself messages, to see whether its topics still come.
+pub fn topic_probe(node: NodeId) -> String {
+    format!("rally:probe:{node}")
+}
+
 /// Hash: node -> what the registry says of it, for all nodes of all roles.
 pub const NODES: &str = "rally:{nodes}:all";
 
+/// What stands before the node in a lease's key.
+pub const LEASE_PREFIX: &str = "rally:{nodes}:lease:";
+
 /// A node's lease: its incarnation, for 1 s.
 pub fn lease(node: NodeId) -> String {
-    format!("rally:{{nodes}}:lease:{node}")
+    format!("{LEASE_PREFIX}{node}")
 }
 
 /// A director's lease: the node that runs it.
@@ -34,22 +42,22 @@ pub fn owner(id: MatchId) -> String {
     format!("rally:{{m:{id}}}:owner")
 }
 
-/// Sorted set: tickets of a queue by the time at which they came.
+/// Sorted set: users waiting in a queue by the time at which they came.
 pub fn queue_waiting(mode: Mode) -> String {
     format!("rally:{{q:{mode}}}:waiting")
 }
 
-/// Hash: ticket -> what is known of it.
+/// Hash: user -> the ticket.
 pub fn queue_tickets(mode: Mode) -> String {
     format!("rally:{{q:{mode}}}:tickets")
 }
 
-/// Sorted set: tickets by the time at which they expire unless refreshed.
+/// Sorted set: users by the time at which what is known of them in this queue expires.
 pub fn queue_expiry(mode: Mode) -> String {
     format!("rally:{{q:{mode}}}:expiry")
 }
 
-/// Hash: user -> ticket, so that one user waits once.
+/// Hash: user -> the match that is being made for them, or was.
 pub fn queue_users(mode: Mode) -> String {
     format!("rally:{{q:{mode}}}:users")
 }
@@ -59,7 +67,7 @@ pub fn queue_pending(mode: Mode) -> String {
     format!("rally:{{q:{mode}}}:pending")
 }
 
-/// In which queue a user waits, over all modes: mode and ticket.
+/// In which queue a user waits, over all modes: mode and session.
 pub fn queued_user(user: UserId) -> String {
     format!("rally:{{u:{user}}}:queued")
 }
