@@ -116,8 +116,8 @@ impl Default for Bounds {
             outbox_len_max: 4_096,
             in_flight_max: 1_024,
             command_timeout: Duration::from_millis(500),
-            topic_len_max: 1_024,
-            topics_max: 16_384,
+            topic_len_max: 256,
+            topics_max: 4_096,
         }
     }
 }

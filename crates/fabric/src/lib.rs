@@ -11,11 +11,15 @@
 
 pub mod pair;
 
+mod commands;
 mod config;
 mod director;
 mod error;
 mod fabric;
 mod lease;
+mod link;
+mod mailbox;
+mod membership;
 mod owners;
 mod queue;
 mod registry;

@@ -3,12 +3,26 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use rally_protocol::names;
 use rally_units::SessionId;
 
-use crate::{Fabric, RedisError};
+use crate::{
+    Fabric, RedisError,
+    commands::{Call, Script},
+};
 
 /// How long a session is kept.
-pub(crate) const SESSION_TTL: Duration = Duration::from_secs(120);
+const SESSION_TTL: Duration = Duration::from_secs(120);
+
+static PUT: Script = Script::fixed("return redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[1])");
+static GET: Script = Script::fixed(
+    r"
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return redis.call('GET', KEYS[1])
+",
+);
+static TOUCH: Script = Script::fixed("return redis.call('PEXPIRE', KEYS[1], ARGV[1])");
+static REMOVE: Script = Script::fixed("return redis.call('DEL', KEYS[1])");
 
 /// Keeps sessions. What they hold is the edge's affair.
 #[derive(Clone, Debug)]
@@ -24,27 +38,31 @@ impl Fabric {
 }
 
 impl Sessions {
+    fn call(session: SessionId) -> Call {
+        Call::keys([names::session(session)]).arg(SESSION_TTL.as_millis())
+    }
+
     /// Keeps a session for 120 s, in place of what was there.
     pub async fn put(&self, session: SessionId, value: Bytes) -> Result<(), RedisError> {
-        let _ = (session, value, &self.fabric, SESSION_TTL);
-        todo!()
+        self.fabric.commands().eval("put_session", &PUT, Self::call(session).bytes(value)).await.map(|_| ())
     }
 
     /// Reads a session and keeps it for another 120 s.
     pub async fn get(&self, session: SessionId) -> Result<Option<Bytes>, RedisError> {
-        let _ = session;
-        todo!()
+        Ok(self.fabric.commands().eval("get_session", &GET, Self::call(session)).await?.into_bytes())
     }
 
-    /// Keeps these for another 120 s, in one pipeline. Returns which of them Redis does not have (any more).
+    /// Keeps these for another 120 s, in pipelines. Returns which of them Redis does not have (any more).
     pub async fn touch(&self, sessions: &[SessionId]) -> Result<Vec<SessionId>, RedisError> {
-        let _ = sessions;
-        todo!()
+        let calls = sessions.iter().map(|session| Self::call(*session));
+        let answers = self.fabric.commands().eval_many("touch_sessions", &TOUCH, calls).await?;
+        let gone = sessions.iter().zip(&answers).filter(|(_, answer)| answer.as_i64() != Some(1));
+        Ok(gone.map(|(session, _)| *session).collect())
     }
 
     /// Forgets a session.
     pub async fn remove(&self, session: SessionId) -> Result<(), RedisError> {
-        let _ = session;
-        todo!()
+        let call = Call::keys([names::session(session)]);
+        self.fabric.commands().eval("remove_session", &REMOVE, call).await.map(|_| ())
     }
 }

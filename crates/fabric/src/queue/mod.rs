@@ -5,11 +5,20 @@
 //! keeps them `pending` under a match id chosen beforehand, until the match exists ([`Queue::finish`]) or cannot be made
 //! ([`Queue::revert`]). After `finish` the match can be read by [`Queue::refresh`] and [`Queue::status`] for 60 s.
 
+//!
+//! All keys of a mode are in one slot, and each step is one script. In which mode a user waits stands in a key of the
+//! user's own, in another slot: see [`claim`].
+
+mod claim;
+mod scripts;
+
 use rally_protocol::client::v1::{Mode, Skill};
 use rally_units::{Incarnation, MatchId, NodeId, SessionId, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Fabric, RedisError};
+use crate::{Fabric, RedisError, commands::malformed};
+use claim::Claim;
+use scripts::State;
 
 /// Somebody who waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,39 +142,95 @@ impl Fabric {
 impl Queue {
     /// Gets in line.
     pub async fn join(&self, ticket: &Ticket) -> Result<Joined, RedisError> {
-        let _ = (ticket, &self.fabric);
-        todo!()
+        self.join_at(ticket, false).await
     }
 
     /// Gets in line again before all others: for whom the opponent never came.
     pub async fn join_first(&self, ticket: &Ticket) -> Result<Joined, RedisError> {
-        let _ = ticket;
-        todo!()
+        self.join_at(ticket, true).await
+    }
+
+    async fn join_at(&self, ticket: &Ticket, first: bool) -> Result<Joined, RedisError> {
+        let mine = Claim { mode: ticket.mode, session: ticket.session };
+        if let Some(mode) = self.claim(ticket.user, mine).await? {
+            return Ok(Joined::AlreadyQueued { mode });
+        }
+        let json = serde_json::to_string(ticket).map_err(|_| malformed("queue_join", "own ticket"))?;
+        let before = match self.script_join(ticket, &json, first).await {
+            Ok(before) => before,
+            // It may have joined all the same: what is not refreshed ends by itself.
+            Err(error) => return Err(error),
+        };
+        if before != State::Gone {
+            // Of an earlier session, whose claim has lapsed. Ours lapses, too.
+            self.release(ticket.user, mine).await?;
+            return Ok(Joined::AlreadyQueued { mode: ticket.mode });
+        }
+        if let Some(mode) = self.lost_to(ticket.user, mine).await? {
+            self.script_leave(ticket.mode, ticket.user, Some(ticket.session)).await?;
+            return Ok(Joined::AlreadyQueued { mode });
+        }
+        Ok(Joined::Joined)
     }
 
     /// Keeps these waiting for another 6 s, and says where each stands, in the same order. Never revives one.
     pub async fn refresh(&self, tickets: &[TicketRef]) -> Result<Vec<QueueStatus>, RedisError> {
-        let _ = tickets;
-        todo!()
+        let mut answers = vec![QueueStatus::Gone; tickets.len()];
+        let claimed = self.renew_claims(tickets).await?;
+        for &mode in Mode::ALL {
+            let of_mode = |held: bool| -> Vec<usize> {
+                (0..tickets.len()).filter(|&i| tickets[i].mode == mode && claimed[i] == held).collect()
+            };
+            // The user waits in another mode by now, or as another session.
+            for i in of_mode(false) {
+                self.script_leave(mode, tickets[i].user, Some(tickets[i].session)).await?;
+            }
+            let mut over = Vec::new();
+            for indexes in of_mode(true).chunks(scripts::REFRESH_MAX) {
+                let some: Vec<TicketRef> = indexes.iter().map(|&i| tickets[i]).collect();
+                for (&i, state) in indexes.iter().zip(self.script_refresh(mode, &some).await?) {
+                    answers[i] = state.status(mode);
+                    match state {
+                        State::Gone => over.push((tickets[i], None)),
+                        State::Found(match_id) => over.push((tickets[i], Some(match_id))),
+                        State::Waiting | State::Pending(_) => {}
+                    }
+                }
+            }
+            self.settle(&over).await?;
+        }
+        Ok(answers)
     }
 
     /// Takes a user out of whatever line it stands in.
     pub async fn leave(&self, user: UserId) -> Result<Left, RedisError> {
-        let _ = user;
-        todo!()
+        let Some(claim) = self.claim_of(user).await?.and_then(claim::Held::waiting) else {
+            return Ok(Left::NotQueued);
+        };
+        let left = match self.script_leave(claim.mode, user, None).await? {
+            State::Pending(match_id) => return Ok(Left::Pending { match_id }),
+            State::Waiting => Left::Left { mode: claim.mode },
+            State::Found(_) | State::Gone => Left::NotQueued,
+        };
+        self.release(user, claim).await?;
+        Ok(left)
     }
 
     /// The connection of this ticket has moved to another edge (the ticket says to which); its place in line stays.
     /// Returns whether it was waiting.
     pub async fn rehome(&self, ticket: &Ticket) -> Result<bool, RedisError> {
-        let _ = ticket;
-        todo!()
+        let json = serde_json::to_string(ticket).map_err(|_| malformed("queue_rehome", "own ticket"))?;
+        let waiting = self.script_rehome(ticket, &json).await?;
+        Ok(waiting && self.renew_claims(&[ticket.reference()]).await? == [true])
     }
 
     /// Where a user stands, over all modes.
     pub async fn status(&self, user: UserId) -> Result<QueueStatus, RedisError> {
-        let _ = user;
-        todo!()
+        match self.claim_of(user).await? {
+            None => Ok(QueueStatus::Gone),
+            Some(claim::Held::Found { mode, match_id }) => Ok(QueueStatus::Found { mode, match_id }),
+            Some(claim::Held::Waiting(claim)) => Ok(self.script_status(claim.mode, user).await?.status(claim.mode)),
+        }
     }
 }
 
@@ -173,32 +238,42 @@ impl Queue {
 impl Queue {
     /// Takes up to as many pairs as there are match ids off the front of the line, oldest first, at once.
     pub async fn pair(&self, mode: Mode, match_ids: &[MatchId]) -> Result<Vec<Pair>, RedisError> {
-        let _ = (mode, match_ids);
-        todo!()
+        let mut pairs = Vec::new();
+        for some in match_ids.chunks(scripts::PAIRS_MAX) {
+            let new = self.script_pair(mode, some).await?;
+            let is_last = new.len() < some.len();
+            pairs.extend(new);
+            if is_last {
+                break;
+            }
+        }
+        Ok(pairs)
     }
 
     /// The match exists. Returns whether the pair was pending.
     pub async fn finish(&self, mode: Mode, match_id: MatchId) -> Result<bool, RedisError> {
-        let _ = (mode, match_id);
-        todo!()
+        let Some(pair) = self.script_finish(mode, match_id).await? else { return Ok(false) };
+        let over = [pair.left.reference(), pair.right.reference()].map(|ticket| (ticket, Some(match_id)));
+        self.settle(&over).await?;
+        Ok(true)
     }
 
     /// The match cannot be: puts the two back where they stood in line. Returns those who wait again, without any who
     /// left meanwhile.
     pub async fn revert(&self, mode: Mode, match_id: MatchId) -> Result<Vec<Ticket>, RedisError> {
-        let _ = (mode, match_id);
-        todo!()
+        let (waiting, left) = self.script_revert(mode, match_id).await?;
+        let over: Vec<_> = left.iter().map(|ticket| (ticket.reference(), None)).collect();
+        self.settle(&over).await?;
+        Ok(waiting)
     }
 
     /// Pairs that have been pending for at least 2 s: their director has died. At most 256 at once.
     pub async fn stale_pending(&self, mode: Mode) -> Result<Vec<Pair>, RedisError> {
-        let _ = mode;
-        todo!()
+        self.script_stale(mode).await
     }
 
     /// How many wait.
     pub async fn depth(&self, mode: Mode) -> Result<u64, RedisError> {
-        let _ = mode;
-        todo!()
+        self.script_depth(mode).await
     }
 }

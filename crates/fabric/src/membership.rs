@@ -1,0 +1,182 @@
+//! The task that keeps this node's lease and its place in the registry, and takes pictures of the registry.
+//!
+//! One script does all of it every 250 ms: after Redis has lost its memory, the nodes are back with the next one.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use rally_protocol::{cluster::v1::NodeLoad, names};
+use rally_units::{Incarnation, Instant};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    FabricConfig, Lease, Node, Nodes, RedisError,
+    commands::{Call, Commands, Script, malformed},
+    lease::{HOLDS, LEASE, RENEW},
+    link::Patience,
+};
+
+/// A node that died is forgotten after this long.
+const PURGE_AFTER: Duration = Duration::from_secs(60);
+
+/// KEYS: this node's lease, the registry. ARGV: incarnation, lease ms, node, description, prefix of leases, purge ms.
+/// Returns the holder of the lease; if that is us, also lease and description of each living node.
+static RENEW_LEASE: Script = Script::fixed(
+    r"
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return {holder} end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', KEYS[2], ARGV[3], string.format('%d', now) .. ' ' .. ARGV[4])
+local answer = {ARGV[1]}
+local all = redis.call('HGETALL', KEYS[2])
+for i = 1, #all, 2 do
+  local lease = redis.call('GET', ARGV[5] .. all[i])
+  local seen, description = string.match(all[i + 1], '^(%d+) (.*)$')
+  if lease and description then
+    answer[#answer + 1] = lease
+    answer[#answer + 1] = description
+  elseif not seen or now - tonumber(seen) > tonumber(ARGV[6]) then
+    redis.call('HDEL', KEYS[2], all[i])
+  end
+end
+return answer
+",
+);
+
+/// KEYS: this node's lease, the registry. ARGV: incarnation, node.
+static LEAVE: Script = Script::fixed(
+    r"
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('HDEL', KEYS[2], ARGV[2])
+return 1
+",
+);
+
+/// Whether the node holds its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NameState {
+    /// Not yet known.
+    Asking,
+    /// It does.
+    Ours,
+    /// For longer than a dead process' lease lives, somebody else has.
+    Taken { by: Incarnation },
+}
+
+pub(crate) struct Membership {
+    pub(crate) config: Arc<FabricConfig>,
+    pub(crate) commands: Commands,
+    pub(crate) lease: Lease,
+    pub(crate) load: Arc<ArcSwap<NodeLoad>>,
+    pub(crate) nodes: Arc<ArcSwap<Nodes>>,
+    pub(crate) name: watch::Sender<NameState>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Membership {
+    pub(crate) async fn run(self) {
+        let mut ticks = interval(RENEW);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failing_since: Option<Instant> = None;
+        let mut taken_since: Option<Instant> = None;
+        let mut patience = Patience::new(HOLDS);
+        while self.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            let sent = (self.config.clock)();
+            let Some(result) = self.shutdown.run_until_cancelled(self.renew()).await else { break };
+            match result {
+                Ok(None) => {
+                    self.lease.renewed(sent);
+                    self.name.send_if_modified(|state| std::mem::replace(state, NameState::Ours) != NameState::Ours);
+                    (failing_since, taken_since) = (None, None);
+                    patience.regained();
+                }
+                Ok(Some(by)) => {
+                    failing_since = None;
+                    let since = *taken_since.get_or_insert(sent);
+                    // A process that was killed and started again meets its own old lease.
+                    if sent.since(since) > LEASE + RENEW {
+                        self.taken(by);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the lease could not be renewed");
+                    metrics::counter!("rally_fabric_lease_failures_total").increment(1);
+                    let since = *failing_since.get_or_insert(sent);
+                    if (self.config.clock)().since(since) >= patience.now() {
+                        self.commands.replace_link();
+                        patience.lost();
+                        failing_since = None;
+                    }
+                }
+            }
+        }
+        let call = Call::keys([names::lease(self.config.node()), names::NODES.to_owned()])
+            .arg(self.config.incarnation)
+            .arg(self.config.node());
+        // The lease ends by itself if this does not get through.
+        let _left = timeout(self.config.bounds.command_timeout, self.commands.eval("leave", &LEAVE, call)).await;
+    }
+
+    fn taken(&self, by: Incarnation) {
+        self.name.send_if_modified(|state| {
+            let news = *state != NameState::Taken { by };
+            if news {
+                tracing::error!(name = %self.config.name, other = %by, "another living node has this node's name");
+                *state = NameState::Taken { by };
+            }
+            news
+        });
+    }
+
+    /// `Some` is who holds the lease instead of us.
+    async fn renew(&self) -> Result<Option<Incarnation>, RedisError> {
+        const OPERATION: &str = "renew_lease";
+        let config = &self.config;
+        let me = Node {
+            id: config.node(),
+            incarnation: config.incarnation,
+            name: config.name.clone(),
+            role: config.role,
+            public_url: config.public_url.clone(),
+            version: config.version.clone(),
+            load: **self.load.load(),
+        };
+        let description = serde_json::to_string(&me).map_err(|_| malformed(OPERATION, "own description"))?;
+        let call = Call::keys([names::lease(me.id), names::NODES.to_owned()])
+            .arg(me.incarnation)
+            .arg(LEASE.as_millis())
+            .arg(me.id)
+            .arg(description)
+            .arg(names::LEASE_PREFIX)
+            .arg(PURGE_AFTER.as_millis());
+        let answer = self.commands.eval(OPERATION, &RENEW_LEASE, call).await?.into_array();
+        let mut answer = answer.iter().filter_map(|value| value.as_bytes());
+        let holder = answer.next().and_then(parse_incarnation).ok_or(malformed(OPERATION, "holder"))?;
+        if holder != me.incarnation {
+            return Ok(Some(holder));
+        }
+        let mut living = Vec::new();
+        while let (Some(lease), Some(description)) = (answer.next(), answer.next()) {
+            // What does not read is of a version that we do not know; what does not match is between two lives.
+            match serde_json::from_slice::<Node>(description) {
+                Ok(node) if Some(node.incarnation) == parse_incarnation(lease) => living.push(node),
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "a node's description does not read"),
+            }
+        }
+        metrics::gauge!("rally_fabric_nodes").set(living.len() as f64);
+        self.nodes.store(Arc::new(Nodes::new(living)));
+        Ok(None)
+    }
+}
+
+fn parse_incarnation(bytes: &[u8]) -> Option<Incarnation> {
+    std::str::from_utf8(bytes).ok()?.parse().ok()
+}
