@@ -4,7 +4,7 @@ import { effect, signal } from "@preact/signals";
 
 import { Refused } from "./net/api.ts";
 import { Connection, TokenRefused, type ConnectionState, type Env } from "./net/connection.ts";
-import { Session } from "./net/session.ts";
+import { Session, type Storage } from "./net/session.ts";
 import type { Id, Mode, ServerMessage, Skill, UserInfo } from "./protocol/index.ts";
 import { go } from "./router.ts";
 import * as settings from "./settings.ts";
@@ -27,7 +27,21 @@ export interface Waiting {
   waitS: number | null;
 }
 
-export const session = new Session(sessionStorage, Date.now);
+/** Of this tab; where it is forbidden, of this page. */
+function tabStorage(): Storage {
+  try {
+    return sessionStorage;
+  } catch {
+    const items = new Map<string, string>();
+    return {
+      getItem: (key) => items.get(key) ?? null,
+      setItem: (key, value) => void items.set(key, value),
+      removeItem: (key) => void items.delete(key),
+    };
+  }
+}
+
+export const session = new Session(tabStorage(), Date.now);
 export const connection = new Connection(browser, session, location.origin);
 
 export const user = signal<UserInfo | null>(session.user);
@@ -49,7 +63,9 @@ export function listen(listener: Listener): () => void {
 
 connection.onState = (now) => {
   state.value = now;
-  if (now.kind === "stopped" && now.reason === "unauthenticated") session.distrust();
+  if (now.kind !== "stopped") return;
+  queue.value = null;
+  if (now.reason === "unauthenticated") session.distrust();
 };
 connection.onMessage = (message, nowMs) => {
   keepPlace(message);
@@ -128,9 +144,15 @@ export function dequeue(): void {
 
 /** Signs in under this name unless one is signed in under it already. */
 export async function signIn(name: string): Promise<void> {
-  if (session.user !== null && session.user.name === name) {
-    connection.start();
-    return;
+  if (session.user?.name === name) {
+    try {
+      await session.fresh();
+      connection.start();
+      return;
+    } catch (error) {
+      // Known no more: a new guest of that name.
+      if (!(error instanceof TokenRefused)) throw error;
+    }
   }
   const signedIn = await session.signIn(name);
   connection.forget();

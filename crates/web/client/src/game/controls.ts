@@ -58,6 +58,7 @@ export class Controls {
     addEventListener("keydown", (event) => this.#keyDown(event), { signal });
     addEventListener("keyup", (event) => this.#keyUp(event), { signal });
     addEventListener("blur", () => this.release(), { signal });
+    addEventListener("click", letGo, { signal });
     document.addEventListener("visibilitychange", () => document.hidden && this.release(), { signal });
     surface.addEventListener("pointerdown", (event) => this.#pointerDown(event), { signal });
     surface.addEventListener("pointermove", (event) => this.#pointerMove(event), { signal });
@@ -159,6 +160,12 @@ export class Controls {
     this.#drags.delete(event.pointerId);
     this.#actions.hold(drag.side, 0);
   }
+}
+
+/** A button that was clicked does not keep the keys: Space is the skill again. */
+function letGo(event: MouseEvent): void {
+  const { activeElement } = document;
+  if (event.detail > 0 && activeElement instanceof HTMLButtonElement) activeElement.blur();
 }
 
 function typing(target: EventTarget | null): boolean {

@@ -130,7 +130,9 @@ export class Match {
     this.#connection.send({ type: "ready", match: this.id });
   }
 
+  /** Or goes on. Only players can. */
   pause(): void {
+    if (this.sides.length === 0 || this.#ui.value.over !== null) return;
     this.#connection.send({ type: this.#ui.value.phase === "paused" ? "resume" : "pause", match: this.id });
   }
 

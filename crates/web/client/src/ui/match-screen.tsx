@@ -131,11 +131,11 @@ function Arena({ match, hud }: { match: Match; hud: Signal<Hud> }) {
     if (over !== null && over.winner !== null) sound.over(concern(over.winner, match.ui.value.place));
   }, [over]);
 
-  const skills = match.sides.filter((side) => players[side]?.skill != null);
+  const skills = over === null ? match.sides.filter((side) => players[side]?.skill != null) : [];
   return (
     <div class="arena" ref={arena}>
       <div class="floor">
-        <canvas ref={canvas} width={1280} height={(1280 * HEIGHT) / 1920} />
+        <canvas ref={canvas} role="img" aria-label="The field" width={1280} height={(1280 * HEIGHT) / 1920} />
         <Overlay match={match} />
       </div>
       <div class="thumbs">

@@ -43,10 +43,17 @@ interface CardProps {
   children?: ComponentChildren;
 }
 
+const FOCUS_AFTER_MS = 700;
+
 function Card({ title, tone, children }: CardProps) {
   const box = useRef<HTMLDivElement>(null);
-  // Keys go on to the first thing to do, without a hunt for it.
-  useEffect(() => box.current?.querySelector<HTMLElement>("button.primary")?.focus(), [title]);
+  // Keys go on to the first thing to do, but not at once: who hammers Space does not mean it.
+  useEffect(() => {
+    const timer = setTimeout(() => {
+      if (document.activeElement === document.body) box.current?.querySelector<HTMLElement>("button.primary")?.focus();
+    }, FOCUS_AFTER_MS);
+    return () => clearTimeout(timer);
+  }, [title]);
   return (
     <div class="overlay">
       <div class={`card ${tone ?? ""}`} ref={box} role="status">

@@ -41,8 +41,8 @@ export function NameField({ value, onInput, wrong }: NameProps) {
 }
 
 const SKILLS: { value: Skill; label: string; about: string }[] = [
-  { value: "smash", label: "Smash", about: "Hits 20 % harder. Every 3 s." },
-  { value: "dash", label: "Dash", about: "Leaps at full speed. Every 5 s." },
+  { value: "smash", label: "Smash", about: "Hits 20 % harder. Every 3 s." },
+  { value: "dash", label: "Dash", about: "Leaps at full speed. Every 5 s." },
 ];
 
 export function SkillChoice() {
