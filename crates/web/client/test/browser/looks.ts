@@ -74,6 +74,14 @@ try {
   await eve.page.waitForTimeout(600);
   await eve.shoot("watch");
 
+  // Every link is cut: the pages come back by themselves.
+  for (const { socket } of server.peers) socket.terminate();
+  await ann.page.getByText("Reconnecting…").waitFor();
+  await ann.shoot("reconnecting");
+  for (const { page } of [ann, bob, eve]) await page.getByText("Reconnecting…").waitFor({ state: "detached" });
+  await until(() => match.viewers.size === 3);
+  match.phase = "playing";
+
   match.bots = [0];
   match.paddles[1].dir = 0;
   match.balls = [{ x: 1700, y: 200, vx: 1300, vy: -200 }];
@@ -113,7 +121,17 @@ try {
   await zoe.page.waitForURL("**/play/*");
   await playing(newest());
   await zoe.page.waitForTimeout(900);
+  const touch = await zoe.page.context().newCDPSession(zoe.page);
+  const finger = (type: "touchStart" | "touchMove" | "touchEnd", y: number) =>
+    touch.send("Input.dispatchTouchEvent", { type, touchPoints: type === "touchEnd" ? [] : [{ x: 100, y }] });
+  await finger("touchStart", 600);
+  await finger("touchMove", 680);
+  await until(() => newest().paddles[0].y > 700);
   await zoe.shoot("mobile-play");
+  await finger("touchEnd", 680);
+  await until(() => newest().paddles[0].dir === 0);
+  await zoe.page.getByRole("button", { name: "smash" }).tap();
+  await until(() => newest().paddles[0].cooldown > 0);
   newest().score = [1, 11];
   newest().end(1, "score");
   await zoe.page.getByText("Defeat").waitFor();
@@ -125,6 +143,11 @@ try {
   await playing(newest());
   await max.page.waitForTimeout(900);
   await max.shoot("mobile-landscape");
+  for (const { socket } of server.peers) socket.close(4409);
+  await max.page.getByText("You went on in another tab").waitFor();
+  await max.shoot("seat-taken");
+  await max.page.getByRole("button", { name: "Play here instead" }).click();
+  await max.page.getByText("You went on in another tab").waitFor({ state: "detached" });
   for (const watched of [ann, bob, eve, zoe, max]) faults.push(...watched.faults);
 } finally {
   await browser.close();

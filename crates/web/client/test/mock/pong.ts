@@ -75,11 +75,12 @@ export class MockMatch {
   }
 
   join(viewer: Viewer): void {
-    this.viewers.add(viewer);
     for (const side of this.#sides(viewer.place)) {
       Object.assign(this.paddles[side], { ack: 0, dir: 0 });
+      if (!this.players[side]!.connected && this.phase !== "waiting") this.event("back", { side, value: 27 });
       this.players[side]!.connected = true;
     }
+    this.viewers.add(viewer);
     viewer.send(this.picture(viewer.place));
   }
 
