@@ -109,7 +109,8 @@ impl Commands {
         &self,
         operation: &'static str,
         script: &Script,
-        calls: impl IntoIterator<Item = Call>,
+        // Not an iterator: with a caller's closure inside, its future would not be known to be `Send`.
+        calls: Vec<Call>,
     ) -> Result<Vec<Value>, RedisError> {
         let mut calls = calls.into_iter();
         let mut answers = Vec::new();

@@ -29,6 +29,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection with an unanswered command is closed after this long.
 const UNRESPONSIVE: Duration = Duration::from_secs(1);
 const UNRESPONSIVE_CHECK_EVERY: Duration = Duration::from_millis(250);
+/// Times that a command is written.
+const COMMAND_ATTEMPTS_MAX: u32 = 3;
 /// Commands that wait within the library.
 const COMMANDS_MAX: usize = 8_192;
 /// Commands put into one write.
@@ -81,7 +83,8 @@ impl Plan {
         let connection = ConnectionConfig {
             connection_timeout: CONNECT_TIMEOUT,
             internal_command_timeout: CONNECT_TIMEOUT,
-            max_command_attempts: 1,
+            // A redirection of a Cluster counts as an attempt. What is published is never sent twice.
+            max_command_attempts: if self.purpose == Purpose::Command { COMMAND_ATTEMPTS_MAX } else { 1 },
             max_command_buffer_len: COMMANDS_MAX,
             reconnect_on_auth_error: true,
             tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },

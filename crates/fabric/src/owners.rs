@@ -73,7 +73,7 @@ impl Fabric {
                 .arg(format_args!("{} {}", owner.node, owner.incarnation))
                 .arg(OWNER_TTL.as_millis())
         });
-        let answers = self.commands().eval_many("set_owners", &SET_OWNER, calls).await?;
+        let answers = self.commands().eval_many("set_owners", &SET_OWNER, calls.collect()).await?;
         Ok(answers.iter().filter(|answer| answer.as_i64() == Some(1)).count())
     }
 

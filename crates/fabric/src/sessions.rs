@@ -55,7 +55,7 @@ impl Sessions {
     /// Keeps these for another 120 s, in pipelines. Returns which of them Redis does not have (any more).
     pub async fn touch(&self, sessions: &[SessionId]) -> Result<Vec<SessionId>, RedisError> {
         let calls = sessions.iter().map(|session| Self::call(*session));
-        let answers = self.fabric.commands().eval_many("touch_sessions", &TOUCH, calls).await?;
+        let answers = self.fabric.commands().eval_many("touch_sessions", &TOUCH, calls.collect()).await?;
         let gone = sessions.iter().zip(&answers).filter(|(_, answer)| answer.as_i64() != Some(1));
         Ok(gone.map(|(session, _)| *session).collect())
     }

@@ -43,13 +43,13 @@ return 1
 ",
 );
 
-/// KEYS: claim. ARGV: value, ms. Returns whether the claim is ours: it may have been lost with Redis' memory.
+/// KEYS: claim. ARGV: value, ms. Makes the claim again if it was lost with Redis' memory. Returns what stands there.
 static RENEW: Script = Script::fixed(
     r"
 local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then return 0 end
+if held and held ~= ARGV[1] then return held end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
+return ARGV[1]
 ",
 );
 
@@ -165,14 +165,16 @@ impl Queue {
         self.replace_claim(user, &claim.to_value(), "", 0).await.map(|_| ())
     }
 
-    /// Renews the claims of tickets; says of each whether it has one.
-    pub(super) async fn renew_claims(&self, tickets: &[TicketRef]) -> Result<Vec<bool>, RedisError> {
+    /// Renews the claims of tickets; says of each what stands in its user's key.
+    pub(super) async fn renew_claims(&self, tickets: &[TicketRef]) -> Result<Vec<Held>, RedisError> {
+        const OPERATION: &str = "queue_renew_claims";
         let calls = tickets.iter().map(|ticket| {
             let claim = Claim::from(*ticket);
             Call::keys([names::queued_user(ticket.user)]).arg(claim.to_value()).arg(CLAIM_MS)
         });
-        let answers = self.fabric.commands().eval_many("queue_renew_claims", &RENEW, calls).await?;
-        Ok(answers.iter().map(|answer| answer.as_i64() == Some(1)).collect())
+        let answers = self.fabric.commands().eval_many(OPERATION, &RENEW, calls.collect()).await?;
+        let held = answers.iter().map(|answer| answer.as_str().as_deref().and_then(Held::parse));
+        held.map(|held| held.ok_or(malformed(OPERATION, "claim"))).collect()
     }
 
     /// These wait no more: their claims become the match that was found, or go.
@@ -182,6 +184,6 @@ impl Queue {
             let claim = Claim::from(*ticket);
             Call::keys([names::queued_user(ticket.user)]).arg(claim.to_value()).arg(value).arg(FOUND_MS)
         });
-        self.fabric.commands().eval_many("queue_settle", &REPLACE, calls).await.map(|_| ())
+        self.fabric.commands().eval_many("queue_settle", &REPLACE, calls.collect()).await.map(|_| ())
     }
 }

@@ -17,7 +17,7 @@ use rally_units::{Incarnation, MatchId, NodeId, SessionId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::{Fabric, RedisError, commands::malformed};
-use claim::Claim;
+use claim::{Claim, Held};
 use scripts::State;
 
 /// Somebody who waits.
@@ -156,11 +156,8 @@ impl Queue {
             return Ok(Joined::AlreadyQueued { mode });
         }
         let json = serde_json::to_string(ticket).map_err(|_| malformed("queue_join", "own ticket"))?;
-        let before = match self.script_join(ticket, &json, first).await {
-            Ok(before) => before,
-            // It may have joined all the same: what is not refreshed ends by itself.
-            Err(error) => return Err(error),
-        };
+        // Should this fail halfway: what is not refreshed ends by itself.
+        let before = self.script_join(ticket, &json, first).await?;
         if before != State::Gone {
             // Of an earlier session, whose claim has lapsed. Ours lapses, too.
             self.release(ticket.user, mine).await?;
@@ -176,17 +173,21 @@ impl Queue {
     /// Keeps these waiting for another 6 s, and says where each stands, in the same order. Never revives one.
     pub async fn refresh(&self, tickets: &[TicketRef]) -> Result<Vec<QueueStatus>, RedisError> {
         let mut answers = vec![QueueStatus::Gone; tickets.len()];
-        let claimed = self.renew_claims(tickets).await?;
-        for &mode in Mode::ALL {
-            let of_mode = |held: bool| -> Vec<usize> {
-                (0..tickets.len()).filter(|&i| tickets[i].mode == mode && claimed[i] == held).collect()
-            };
-            // The user waits in another mode by now, or as another session.
-            for i in of_mode(false) {
-                self.script_leave(mode, tickets[i].user, Some(tickets[i].session)).await?;
+        let mut ours = Vec::new();
+        for (i, (ticket, held)) in tickets.iter().zip(self.renew_claims(tickets).await?).enumerate() {
+            match held {
+                Held::Waiting(claim) if claim == Claim::from(*ticket) => ours.push(i),
+                // The user waits in another mode by now, or as another session.
+                Held::Waiting(_) => {
+                    self.script_leave(ticket.mode, ticket.user, Some(ticket.session)).await?;
+                }
+                Held::Found { mode, match_id } => answers[i] = QueueStatus::Found { mode, match_id },
             }
+        }
+        for &mode in Mode::ALL {
+            let of_mode: Vec<usize> = ours.iter().copied().filter(|&i| tickets[i].mode == mode).collect();
             let mut over = Vec::new();
-            for indexes in of_mode(true).chunks(scripts::REFRESH_MAX) {
+            for indexes in of_mode.chunks(scripts::REFRESH_MAX) {
                 let some: Vec<TicketRef> = indexes.iter().map(|&i| tickets[i]).collect();
                 for (&i, state) in indexes.iter().zip(self.script_refresh(mode, &some).await?) {
                     answers[i] = state.status(mode);
@@ -204,7 +205,7 @@ impl Queue {
 
     /// Takes a user out of whatever line it stands in.
     pub async fn leave(&self, user: UserId) -> Result<Left, RedisError> {
-        let Some(claim) = self.claim_of(user).await?.and_then(claim::Held::waiting) else {
+        let Some(claim) = self.claim_of(user).await?.and_then(Held::waiting) else {
             return Ok(Left::NotQueued);
         };
         let left = match self.script_leave(claim.mode, user, None).await? {
@@ -221,15 +222,16 @@ impl Queue {
     pub async fn rehome(&self, ticket: &Ticket) -> Result<bool, RedisError> {
         let json = serde_json::to_string(ticket).map_err(|_| malformed("queue_rehome", "own ticket"))?;
         let waiting = self.script_rehome(ticket, &json).await?;
-        Ok(waiting && self.renew_claims(&[ticket.reference()]).await? == [true])
+        let claim = Claim::from(ticket.reference());
+        Ok(waiting && self.renew_claims(&[ticket.reference()]).await? == [Held::Waiting(claim)])
     }
 
     /// Where a user stands, over all modes.
     pub async fn status(&self, user: UserId) -> Result<QueueStatus, RedisError> {
         match self.claim_of(user).await? {
             None => Ok(QueueStatus::Gone),
-            Some(claim::Held::Found { mode, match_id }) => Ok(QueueStatus::Found { mode, match_id }),
-            Some(claim::Held::Waiting(claim)) => Ok(self.script_status(claim.mode, user).await?.status(claim.mode)),
+            Some(Held::Found { mode, match_id }) => Ok(QueueStatus::Found { mode, match_id }),
+            Some(Held::Waiting(claim)) => Ok(self.script_status(claim.mode, user).await?.status(claim.mode)),
         }
     }
 }

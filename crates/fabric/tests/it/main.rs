@@ -1,4 +1,13 @@
 //! The fabric from outside: pairs on a simulated network, and everything else on real servers.
+//!
+//! What the client library gets wrong unless it is kept from it has a test of its own in `traps`.
 
+mod mailbox;
+mod membership;
 mod pairs;
 mod pairs_property;
+mod queue;
+mod stored;
+mod support;
+mod topics;
+mod traps;

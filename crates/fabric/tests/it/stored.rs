@@ -1,0 +1,94 @@
+//! What is kept in Redis for others to find: owners, sessions, directors' leases.
+
+use bytes::Bytes;
+use rally_fabric::{Owned, Owner};
+use rally_protocol::names;
+use rally_testkit::{Redis, RedisCluster, eventually};
+use rally_units::{Epoch, Incarnation, MatchId, NodeId};
+
+use crate::support::{LONG, clock, match_id, node, session_id};
+
+fn owned(match_id: MatchId, worker: &str, epoch: u32) -> Owned {
+    let owner =
+        Owner { node: NodeId::of_name(worker), incarnation: Incarnation::from_bits(u64::MAX - 7), epoch: Epoch(epoch) };
+    Owned { match_id, owner }
+}
+
+async fn owners(url: &str) {
+    let node = node(url, "owners").await;
+    let fabric = &node.fabric;
+    let id = match_id();
+    assert_eq!(fabric.owner(id).await.expect("asked"), None);
+    assert_eq!(fabric.set_owners(&[]).await.expect("nothing"), 0);
+    assert_eq!(fabric.set_owners(&[owned(id, "w", 2)]).await.expect("set"), 1);
+    assert_eq!(fabric.owner(id).await.expect("asked"), Some(owned(id, "w", 2).owner));
+    // A lower epoch changes nothing; the same one asserts; a higher one replaces.
+    assert_eq!(fabric.set_owners(&[owned(id, "late", 1)]).await.expect("set"), 0);
+    assert_eq!(fabric.set_owners(&[owned(id, "w", 2), owned(id, "new", 10)]).await.expect("set"), 2);
+    assert_eq!(fabric.owner(id).await.expect("asked"), Some(owned(id, "new", 10).owner));
+    assert!(!fabric.clear_owner(id, Epoch(9)).await.expect("asked"));
+    assert!(fabric.clear_owner(id, Epoch(10)).await.expect("asked"));
+    assert_eq!(fabric.owner(id).await.expect("asked"), None);
+
+    // Many, in all slots.
+    let many: Vec<Owned> = (0..1_000).map(|epoch| owned(match_id(), "w", epoch + 1)).collect();
+    assert_eq!(fabric.set_owners(&many).await.expect("set"), 1_000);
+    for one in many.iter().step_by(97) {
+        assert_eq!(fabric.owner(one.match_id).await.expect("asked"), Some(one.owner));
+    }
+}
+
+async fn sessions(url: &str) {
+    let node = node(url, "sessions").await;
+    let sessions = node.fabric.sessions();
+    let (kept, gone) = (session_id(), session_id());
+    assert_eq!(sessions.get(kept).await.expect("asked"), None);
+    let value = Bytes::from_static(b"\x00\xffbinary");
+    sessions.put(kept, value.clone()).await.expect("put");
+    assert_eq!(sessions.get(kept).await.expect("asked"), Some(value));
+    assert_eq!(sessions.touch(&[kept, gone]).await.expect("touched"), [gone]);
+    assert_eq!(sessions.touch(&[]).await.expect("nothing"), []);
+    sessions.remove(kept).await.expect("removed");
+    assert_eq!(sessions.get(kept).await.expect("asked"), None);
+}
+
+async fn directors(url: &str) {
+    let (a, b) = (node(url, "director-a").await, node(url, "director-b").await);
+    let (mut in_a, mut in_b) = (a.fabric.director("matchmaking"), b.fabric.director("matchmaking"));
+    assert!(in_a.try_hold().await.expect("asked"));
+    assert!(in_a.holds(clock()) && !in_b.try_hold().await.expect("asked") && !in_b.holds(clock()));
+    assert!(in_a.try_hold().await.expect("renewed"));
+    assert!(b.fabric.director("tournaments").try_hold().await.expect("another one"));
+    in_b.release().await.expect("not its own: nothing happens");
+    assert!(!in_b.try_hold().await.expect("asked"));
+    in_a.release().await.expect("released");
+    assert!(!in_a.holds(clock()) && in_b.try_hold().await.expect("asked"));
+    // One that dies loses it by time.
+    drop(in_b);
+    eventually(LONG, async || in_a.clone().try_hold().await.expect("asked")).await;
+}
+
+#[tokio::test]
+async fn on_a_standalone_server() {
+    let redis = Redis::start().await;
+    owners(&redis.url()).await;
+    sessions(&redis.url()).await;
+    directors(&redis.url()).await;
+    // Nothing is left for ever.
+    let node = node(&redis.url(), "last").await;
+    let (id, session) = (match_id(), session_id());
+    node.fabric.set_owners(&[owned(id, "w", 1)]).await.expect("set");
+    node.fabric.sessions().put(session, Bytes::from_static(b"x")).await.expect("put");
+    for (key, ms_max) in [(names::owner(id), 10_000), (names::session(session), 120_000)] {
+        let ttl: i64 = redis.cli(&["PTTL", &key]).await.parse().expect("a number");
+        assert!((1..=ms_max).contains(&ttl), "{key}: {ttl} ms");
+    }
+}
+
+#[tokio::test]
+async fn on_a_cluster() {
+    let cluster = RedisCluster::start().await;
+    owners(&cluster.url()).await;
+    sessions(&cluster.url()).await;
+    directors(&cluster.url()).await;
+}
