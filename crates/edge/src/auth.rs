@@ -204,8 +204,8 @@ mod tests {
 
     use super::*;
 
-    const SEED: [u8; 32] = *b"a seed that is used in tests on1y";
-    const OTHER: [u8; 32] = *b"another one, for keys to be ro11";
+    const SEED: [u8; 32] = *b"a seed that is used in test only";
+    const OTHER: [u8; 32] = *b"another one, for keys to be roll";
 
     fn tokens() -> Tokens {
         Tokens::new([&SEED[..]]).expect("a seed")

@@ -28,9 +28,12 @@ pub struct FieldError {
     pub detail: String,
 }
 
-/// An error on its way to a client.
+/// An error on its way to a client. Boxed, since it stands in the results of what mostly goes well.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Parts {
     status: StatusCode,
     code: &'static str,
     detail: Cow<'static, str>,
@@ -58,12 +61,14 @@ impl Problem {
     /// One of the codes that HTTP and WebSocket share.
     pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
         let retry = matches!(code, ErrorCode::RateLimited | ErrorCode::AtCapacity | ErrorCode::Unavailable);
-        Self { retry_after_s: retry.then_some(COME_BACK_AFTER_S), ..Self::http(status_of(code), code.as_str(), detail) }
+        let mut problem = Self::http(status_of(code), code.as_str(), detail);
+        problem.0.retry_after_s = retry.then_some(COME_BACK_AFTER_S);
+        problem
     }
 
     /// One that only HTTP has.
     pub fn http(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+        Self(Box::new(Parts {
             status,
             code,
             detail: detail.into(),
@@ -71,7 +76,7 @@ impl Problem {
             match_id: None,
             retry_after_s: None,
             headers: HeaderMap::new(),
-        }
+        }))
     }
 
     /// A body that is not what it should be.
@@ -81,7 +86,9 @@ impl Problem {
 
     /// Fields of a body that are not what they should be.
     pub fn fields(errors: Vec<FieldError>) -> Self {
-        Self { errors, ..Self::invalid("some fields are missing or not what they should be") }
+        let mut problem = Self::invalid("some fields are missing or not what they should be");
+        problem.0.errors = errors;
+        problem
     }
 
     /// No good access token came along.
@@ -97,21 +104,21 @@ impl Problem {
     /// Names the match that it is about.
     #[must_use]
     pub fn about(mut self, match_id: Option<MatchId>) -> Self {
-        self.match_id = match_id;
+        self.0.match_id = match_id;
         self
     }
 
     /// Says when to come back.
     #[must_use]
     pub fn retry_after_s(mut self, seconds: u64) -> Self {
-        self.retry_after_s = Some(seconds);
+        self.0.retry_after_s = Some(seconds);
         self
     }
 
     /// With these headers too.
     #[must_use]
     pub(crate) fn with_headers(mut self, headers: HeaderMap) -> Self {
-        self.headers.extend(headers);
+        self.0.headers.extend(headers);
         self
     }
 
@@ -120,10 +127,10 @@ impl Problem {
         let body = serde_json::to_vec(&self.body()).unwrap_or_default();
         let mut head = format!(
             "HTTP/1.1 {}\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {}\r\nconnection: close\r\n",
-            self.status,
+            self.0.status,
             body.len()
         );
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = self.0.retry_after_s {
             head.push_str(&format!("retry-after: {seconds}\r\n"));
         }
         [head.as_bytes(), b"\r\n", &body].concat()
@@ -132,28 +139,28 @@ impl Problem {
     /// The body, as it travels.
     pub(crate) fn body(&self) -> impl Serialize + '_ {
         Body {
-            r#type: format!("urn:rally:problem:{}", self.code),
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
-            detail: &self.detail,
-            code: self.code,
-            errors: &self.errors,
-            match_id: self.match_id,
+            r#type: format!("urn:rally:problem:{}", self.0.code),
+            title: self.0.status.canonical_reason().unwrap_or("Error"),
+            status: self.0.status.as_u16(),
+            detail: &self.0.detail,
+            code: self.0.code,
+            errors: &self.0.errors,
+            match_id: self.0.match_id,
         }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body())).into_response();
+        let mut response = (self.0.status, Json(self.body())).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.extend(self.headers);
-        if let Some(seconds) = self.retry_after_s {
+        headers.extend(self.0.headers);
+        if let Some(seconds) = self.0.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if self.0.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"rally\""));
         }
         response

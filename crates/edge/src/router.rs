@@ -76,31 +76,37 @@ pub fn router(http: Http) -> Router {
     let compress = CompressionLayer::new()
         .quality(CompressionLevel::Fastest)
         .compress_when(DefaultPredicate::new().and(SizeAbove::new(COMPRESS_BYTES_MIN)));
-    let cors = CorsLayer::new()
-        .allow_origin(origins.others().collect::<Vec<_>>())
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
-        .expose_headers([header::RETRY_AFTER, X_REQUEST_ID])
-        .max_age(PREFLIGHT_FOR);
-    let upgrades = Upgrades { sockets, drain, limits: limits.clone(), origins };
-    let through = ServiceBuilder::new()
-        .layer(from_fn_with_state(limits.clone(), identify))
-        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(from_fn(measure))
-        .layer(from_fn_with_state(SecurityHeaders::new(public_url.as_deref()), secure))
-        .layer(cors)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(limits, limit));
-    Router::new()
+    let upgrades = Upgrades { sockets, drain, limits: limits.clone(), origins: origins.clone() };
+    let routes = Router::new()
         .route("/ws", get(upgrade).with_state(Arc::new(upgrades)))
         .nest("/api", api::router(api).layer(compress))
         .merge(page)
         .fallback(async || Problem::new(ErrorCode::NotFound, "there is no such page"))
         .method_not_allowed_fallback(async || {
             Problem::http(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method")
-        })
-        .layer(through)
+        });
+    wrap(routes, limits, &origins, &SecurityHeaders::new(public_url.as_deref()))
+}
+
+/// Puts routes behind what every request goes through.
+fn wrap(routes: Router, limits: Arc<Limits>, origins: &Origins, headers: &SecurityHeaders) -> Router {
+    let cors = CorsLayer::new()
+        .allow_origin(origins.others().collect::<Vec<_>>())
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .expose_headers([header::RETRY_AFTER, X_REQUEST_ID])
+        .max_age(PREFLIGHT_FOR);
+    routes.layer(
+        ServiceBuilder::new()
+            .layer(from_fn_with_state(limits.clone(), identify))
+            .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+            .layer(PropagateRequestIdLayer::x_request_id())
+            .layer(from_fn(measure))
+            .layer(from_fn_with_state(headers.clone(), secure))
+            .layer(cors)
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(from_fn_with_state(limits, limit)),
+    )
 }
 
 /// The address of the client, which is not always that of the connection.
@@ -222,4 +228,51 @@ async fn upgrade(State(upgrades): State<Arc<Upgrades>>, request: Request) -> Res
             if status == StatusCode::BAD_REQUEST { ErrorCode::InvalidInput.as_str() } else { "upgrade_required" };
         Problem::http(status, code, error.to_string()).with_headers(error.headers())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::{
+        address::Addresses,
+        limits::{LimitsConfig, Rate},
+    };
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer_without_its_reason() {
+        const OFTEN: Rate = Rate { per_minute: std::num::NonZeroU32::MAX, burst: std::num::NonZeroU32::MAX };
+        let config = LimitsConfig {
+            auth: OFTEN,
+            api: OFTEN,
+            upgrade: OFTEN,
+            page: OFTEN,
+            sockets_max: 1,
+            connections_per_address_max: 1,
+            sockets_per_user_max: 1,
+        };
+        let limits = Limits::new(&config, Addresses::default());
+        let routes = Router::new().route("/", get(async || panic!("of the secret") as &'static str));
+        let router = wrap(routes, limits, &Origins::new(None, []), &SecurityHeaders::new(None));
+        let request =
+            Request::get("/").extension(Connected::of([127, 0, 0, 1].into())).body(Body::empty()).expect("a request");
+        let answer = router.oneshot(request).await.expect("routers do not fail");
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(answer.headers()["x-frame-options"], "DENY");
+        assert!(answer.headers().contains_key(X_REQUEST_ID));
+        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        let body = std::str::from_utf8(&body).expect("text");
+        assert!(body.contains("\"internal\"") && !body.contains("secret"), "{body}");
+    }
+
+    #[test]
+    fn requests_are_limited_as_what_they_are() {
+        let classes =
+            ["/ws", "/api/v1/auth/guest", "/api/v1/matches", "/api", "/", "/assets/a.js", "/wsx"].map(class_of);
+        use Class::{Api, Auth, Page, Upgrade};
+        assert_eq!(classes, [Upgrade, Auth, Api, Api, Page, Page, Page]);
+    }
 }

@@ -65,11 +65,19 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// The connection that a request came by: an extension of each request.
 #[derive(Clone, Debug)]
-pub struct Connected {
+pub(crate) struct Connected {
     /// The other end: a client, or a proxy.
-    pub peer: IpAddr,
+    pub(crate) peer: IpAddr,
     /// Held for as long as anything of the connection lives.
-    _place: Arc<ConnectionPlace>,
+    _place: Option<Arc<ConnectionPlace>>,
+}
+
+#[cfg(test)]
+impl Connected {
+    /// One that holds no place.
+    pub(crate) fn of(peer: IpAddr) -> Self {
+        Self { peer, _place: None }
+    }
 }
 
 #[derive(Debug)]
@@ -143,7 +151,7 @@ impl Server {
             Ok(place) => {
                 metrics::counter!("rally_http_connections_total").increment(1);
                 metrics::gauge!(CONNECTIONS).increment(1.0);
-                let connected = Connected { peer, _place: Arc::new(place) };
+                let connected = Connected { peer, _place: Some(Arc::new(place)) };
                 tasks.spawn(self.connection(stream, connected));
             }
             Err(problem) => {

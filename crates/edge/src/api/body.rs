@@ -154,6 +154,22 @@ mod tests {
         assert_eq!(problem["errors"][0]["detail"].as_str().map(str::len), Some(DETAIL_CHARS_MAX));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_is_not_waited_for() {
+        let drops = futures_util::stream::unfold((), async |()| {
+            tokio::time::sleep(BODY_WITHIN / 4).await;
+            Some((Ok::<_, std::io::Error>(" "), ()))
+        });
+        let request = Request::post("/")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(RawBody::from_stream(drops))
+            .expect("a request");
+        let started = tokio::time::Instant::now();
+        let Err(problem) = Body::<NewMatchRequest>::from_request(request, &()).await else { panic!("a body") };
+        assert_eq!(serde_json::to_value(problem.body()).expect("JSON")["status"], 408);
+        assert_eq!(started.elapsed(), BODY_WITHIN);
+    }
+
     #[test]
     fn what_is_no_object_is_refused() {
         let deep = "[".repeat(10_000);
