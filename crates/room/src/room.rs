@@ -142,15 +142,7 @@ impl Room {
     /// # Errors
     /// `forbidden` for who has no seat, and for spectators of a private match; [`JoinError::NeedsClaim`] where a seat
     /// is open; `rate_limited` after 65,535 joins of one seat.
-    pub fn join(
-        &mut self,
-        session: SessionId,
-        user: UserId,
-        name: &str,
-        join_as: JoinAs,
-        skill: Skill,
-    ) -> Result<Joined, JoinError> {
-        let _ = (name, skill);
+    pub fn join(&mut self, session: SessionId, user: UserId, join_as: JoinAs) -> Result<Joined, JoinError> {
         match join_as {
             JoinAs::Player => self.join_seat(session, user),
             JoinAs::Spectator if self.private => {

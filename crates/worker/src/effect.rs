@@ -94,11 +94,20 @@ impl Refused {
     }
 }
 
+/// What became of a match that was to be created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grant {
+    /// It is this worker's, at this epoch.
+    Here { epoch: Epoch, seed: u64 },
+    /// It exists already, and another worker has it.
+    Elsewhere,
+}
+
 /// What the tick thread hears.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// A match may begin here, with this seed, or may not.
-    Created { spec: Box<MatchSpec>, granted: Result<(Epoch, u64), Refused> },
+    /// A match may begin, or may not.
+    Created { spec: Box<MatchSpec>, granted: Result<Grant, Refused> },
     /// A seat was granted, or was not.
     Claimed { match_id: MatchId, side: Side, join: Box<Joining>, granted: Result<(), Refused> },
     /// A result is recorded; ratings before and after, left and right, if the match was rated.

@@ -23,7 +23,7 @@ use rally_units::{Epoch, Incarnation, Instant, MatchId, NodeId, SessionId, UserI
 use tokio::sync::oneshot;
 
 use crate::{
-    effect::{Answer, Effect, Joining, Refused},
+    effect::{Answer, Effect, Grant, Joining, Refused},
     pacing::PHASES,
 };
 
@@ -237,7 +237,11 @@ impl Host {
         }
         if self.draining || self.load() >= self.config.matches_max {
             metrics::counter!("rally_worker_matches_refused_total").increment(1);
-            return self.created(match_id, asker, Err(Refused::new(ErrorCode::AtCapacity, "this worker takes no more")));
+            return self.created(
+                match_id,
+                asker,
+                Err(Refused::new(ErrorCode::AtCapacity, "this worker takes no more")),
+            );
         }
         self.creating.insert(match_id, vec![asker]);
         self.effects.push(Effect::Create(Box::new(spec)));
@@ -267,7 +271,7 @@ impl Host {
             return self.refuse(edge, match_id, request, Refused::new(ErrorCode::NotFound, "not played here"));
         };
         let epoch = hosted.epoch;
-        match hosted.room.join(join.session, join.user, &join.name, join.join_as, join.skill) {
+        match hosted.room.join(join.session, join.user, join.join_as) {
             Ok(joined) => {
                 hosted.attach(&join);
                 if let Some(replaced) = joined.replaced
@@ -340,28 +344,24 @@ impl Host {
         }
     }
 
-    fn granted(&mut self, spec: MatchSpec, granted: Result<(Epoch, u64), Refused>) {
+    fn granted(&mut self, spec: MatchSpec, granted: Result<Grant, Refused>) {
         let match_id = spec.id;
         let askers = self.creating.remove(&match_id).unwrap_or_default();
-        let result = granted.map(|(epoch, seed)| {
-            let room = Room::new(spec.clone(), seed, epoch, self.config.room);
-            let hosted = Hosted { room, spec, epoch, attached: Vec::new(), over_since: None, started: false };
-            self.phases[phase_of(match_id)].insert(match_id, hosted);
-            self.effects.push(Effect::Own(vec![(match_id, epoch)]));
-            metrics::counter!("rally_matches_created_total").increment(1);
+        let result = granted.map(|grant| {
+            if let Grant::Here { epoch, seed } = grant {
+                let room = Room::new(spec.clone(), seed, epoch, self.config.room);
+                let hosted = Hosted { room, spec, epoch, attached: Vec::new(), over_since: None, started: false };
+                self.phases[phase_of(match_id)].insert(match_id, hosted);
+                self.effects.push(Effect::Own(vec![(match_id, epoch)]));
+                metrics::counter!("rally_matches_created_total").increment(1);
+            }
         });
         for asker in askers {
             self.created(match_id, asker, result.clone());
         }
     }
 
-    fn claimed(
-        &mut self,
-        match_id: MatchId,
-        side: Side,
-        join: Joining,
-        granted: Result<(), Refused>,
-    ) {
+    fn claimed(&mut self, match_id: MatchId, side: Side, join: Joining, granted: Result<(), Refused>) {
         let claimed = granted.and_then(|()| match self.find(match_id) {
             Some(hosted) => hosted
                 .room
@@ -424,6 +424,11 @@ impl Host {
 
 /// Time.
 impl Host {
+    /// The matches have stood still, and go on from here: with a countdown where they were in play.
+    pub(crate) fn thaw(&mut self) {
+        self.phases.iter_mut().flat_map(HashMap::values_mut).for_each(|hosted| hosted.room.interrupted());
+    }
+
     /// Ticks the matches of a phase. Each snapshot is encoded once, whatever the number of edges that get it.
     pub(crate) fn tick_phase(&mut self, phase: usize, pairs: &mut Pairs) {
         for (match_id, hosted) in &mut self.phases[phase] {
@@ -484,9 +489,8 @@ impl Host {
         }
 
         for phase in 0..PHASES {
-            let ended = |_: &MatchId, hosted: &mut Hosted| {
-                hosted.over_since.is_some_and(|since| now.since(since) > AFTERLIFE)
-            };
+            let ended =
+                |_: &MatchId, hosted: &mut Hosted| hosted.over_since.is_some_and(|since| now.since(since) > AFTERLIFE);
             let gone: Vec<_> = self.phases[phase].extract_if(ended).collect();
             for (match_id, hosted) in gone {
                 for attached in &hosted.attached {
@@ -522,11 +526,9 @@ impl Hosted {
                 attached.incarnation = join.incarnation;
                 attached.sessions.push(person);
             }
-            None => self.attached.push(Attached {
-                edge: join.edge,
-                incarnation: join.incarnation,
-                sessions: vec![person],
-            }),
+            None => {
+                self.attached.push(Attached { edge: join.edge, incarnation: join.incarnation, sessions: vec![person] })
+            }
         }
     }
 

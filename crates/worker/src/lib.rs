@@ -19,6 +19,8 @@ mod matchmaker;
 mod pacing;
 mod persist;
 mod shard;
+#[cfg(test)]
+mod shard_tests;
 mod sweeper;
 mod tick_loop;
 
@@ -35,12 +37,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    effect::Answer,
-    host::HostConfig,
-    matchmaker::Matchmaker,
-    persist::Persister,
-    shard::Shard,
-    sweeper::Sweeper,
+    effect::Answer, host::HostConfig, matchmaker::Matchmaker, persist::Persister, shard::Shard, sweeper::Sweeper,
     tick_loop::TickLoop,
 };
 
@@ -96,11 +93,8 @@ pub async fn run(config: WorkerConfig, ports: Ports) -> Result<(), WorkerError> 
     let stop = CancellationToken::new();
     let (died_to, mut died) = watch::channel(());
 
-    let host = HostConfig {
-        me,
-        matches_max: config.matches_max,
-        room: RoomSettings { score_to_win: config.score_to_win },
-    };
+    let host =
+        HostConfig { me, matches_max: config.matches_max, room: RoomSettings { score_to_win: config.score_to_win } };
     let tick_loop = TickLoop {
         shard: Shard::new(host, Pairs::new(me, incarnation, keys)),
         fabric: fabric.clone(),

@@ -46,7 +46,7 @@ pub(crate) struct Matchmaker {
 impl Matchmaker {
     /// Runs until this worker drains.
     pub(crate) async fn run(self) {
-        let mut lease = self.fabric.director(format!("queue:{}", self.mode));
+        let mut lease = self.fabric.director(&format!("queue:{}", self.mode));
         let mut look = tokio::time::interval(LOOK_EVERY);
         let mut renew = tokio::time::interval(RENEW_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);

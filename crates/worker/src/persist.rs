@@ -13,14 +13,16 @@ use rally_protocol::{
 };
 use rally_room::FinishedMatch;
 use rally_service::{backoff::Backoff, clock, entropy};
-use rally_store::{ClaimError, CreateError, FenceError, FinishError, Finished, NewMatch, Owner, Score, Seat, Store, StoreError};
+use rally_store::{
+    ClaimError, CreateError, FenceError, FinishError, Finished, NewMatch, Owner, Score, Seat, Store, StoreError,
+};
 use rally_units::{Epoch, MatchId};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
 use crate::{
     convert,
-    effect::{Answer, Effect, Joining, Refused},
+    effect::{Answer, Effect, Grant, Joining, Refused},
 };
 
 /// Effects carried out at once. Each holds at most one connection of the pool, which has fewer.
@@ -112,7 +114,10 @@ impl Persister {
                 let rally_store::Owner { node, incarnation } = self.owner;
                 let owned: Vec<_> = matches
                     .into_iter()
-                    .map(|(match_id, epoch)| Owned { match_id, owner: rally_fabric::Owner { node, incarnation, epoch } })
+                    .map(|(match_id, epoch)| Owned {
+                        match_id,
+                        owner: rally_fabric::Owner { node, incarnation, epoch },
+                    })
                     .collect();
                 if let Err(error) = self.fabric.set_owners(&owned).await {
                     // Edges fall back on Postgres, and this is repeated within seconds.
@@ -133,7 +138,7 @@ impl Persister {
         match created {
             Ok(results) => {
                 for ((spec, row), result) in specs.into_iter().zip(&rows).zip(results) {
-                    let granted = self.granted(row, result).await;
+                    let granted = self.granted(row, result);
                     self.answer(Answer::Created { spec, granted }).await;
                 }
             }
@@ -146,15 +151,16 @@ impl Persister {
         }
     }
 
-    async fn granted(&self, row: &NewMatch, result: Result<Epoch, CreateError>) -> Result<(Epoch, u64), Refused> {
+    fn granted(&self, row: &NewMatch, result: Result<Epoch, CreateError>) -> Result<Grant, Refused> {
         match result {
-            Ok(epoch) => Ok((epoch, row.seed)),
+            Ok(epoch) => Ok(Grant::Here { epoch, seed: row.seed }),
+            // By an earlier try whose answer was lost: of ours, or of a director that died.
+            Err(CreateError::AlreadyExists(ownership)) if ownership.owner == self.owner => {
+                Ok(Grant::Here { epoch: ownership.epoch, seed: row.seed })
+            }
+            Err(CreateError::AlreadyExists(_)) => Ok(Grant::Elsewhere),
             Err(CreateError::AlreadyInMatch { .. }) => {
                 Err(Refused::new(ErrorCode::AlreadyInMatch, "a player is in another match"))
-            }
-            // By an earlier try whose answer was lost; nobody else hosts it, or it would have been found.
-            Err(CreateError::AlreadyExists { .. }) => {
-                Err(Refused::new(ErrorCode::Unavailable, "the match exists already"))
             }
             Err(error) => Err(Refused::new(ErrorCode::InvalidInput, error.to_string())),
         }
@@ -181,13 +187,7 @@ impl Persister {
         }
     }
 
-    async fn claim(
-        &self,
-        match_id: MatchId,
-        epoch: Epoch,
-        side: rally_protocol::client::v1::Side,
-        join: Box<Joining>,
-    ) {
+    async fn claim(&self, match_id: MatchId, epoch: Epoch, side: rally_protocol::client::v1::Side, join: Box<Joining>) {
         let granted = match self.store.claim_seat(match_id, convert::side(side), join.user, epoch).await {
             Ok(()) => Ok(()),
             Err(ClaimError::AlreadyInMatch { .. }) => {
@@ -222,7 +222,11 @@ impl Persister {
                     // It would fail again in the same way. Players are freed all the same.
                     tracing::error!(%match_id, %error, "a result cannot be recorded");
                     metrics::counter!("rally_worker_results_lost_total").increment(1);
-                    note("void", match_id, self.store.void_match(match_id, epoch, rally_store::EndReason::Abandoned).await);
+                    note(
+                        "void",
+                        match_id,
+                        self.store.void_match(match_id, epoch, rally_store::EndReason::Abandoned).await,
+                    );
                     break Answer::Voided { match_id };
                 }
             }

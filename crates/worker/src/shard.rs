@@ -40,6 +40,11 @@ impl Shard {
         self.speak();
     }
 
+    /// The matches have stood still, and go on from here.
+    pub(crate) fn thaw(&mut self) {
+        self.host.thaw();
+    }
+
     /// Ticks the matches of one phase.
     pub(crate) fn tick_phase(&mut self, phase: usize) {
         self.host.tick_phase(phase, &mut self.pairs);

@@ -82,6 +82,9 @@ impl TickLoop {
             let stands_still = !lease.holds(now) || matches!(*link.borrow(), LinkState::Silent { .. });
             if stands_still != frozen {
                 frozen = stands_still;
+                if !frozen {
+                    self.shard.thaw();
+                }
                 tracing::warn!(frozen, "link to Redis changed: matches stand still while it is silent");
                 metrics::gauge!("rally_worker_frozen").set(f64::from(u8::from(frozen)));
             }

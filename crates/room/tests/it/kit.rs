@@ -105,7 +105,7 @@ pub(crate) struct Scene {
 impl Scene {
     /// A session's try to come in.
     pub(crate) fn join(&mut self, session_n: u8, user_n: u8, join_as: JoinAs) -> Result<Joined, JoinError> {
-        self.room.join(session(session_n), user(user_n), &format!("player{user_n}"), join_as, Skill::Dash)
+        self.room.join(session(session_n), user(user_n), join_as)
     }
 
     /// The player of a side comes, with the session of the same number as the user.

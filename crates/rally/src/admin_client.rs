@@ -1,0 +1,55 @@
+//! Asking a node's admin port: `rally health`, and `rally dev` for its own nodes.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context as _, bail};
+use rally_service::{
+    admin,
+    env::{Env, ProcessEnv},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+/// How long an answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// Bytes of an answer that are read.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024;
+
+/// Fails unless the node of this environment is ready.
+pub(crate) async fn health() -> anyhow::Result<()> {
+    let strings = ProcessEnv;
+    let mut env = Env::new(&strings);
+    let addr = admin::read_addr(&mut env);
+    let mut addr = env.finish(addr)?;
+    if addr.ip().is_unspecified() {
+        addr.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    let unmet = ready(addr).await?;
+    if let Some(unmet) = unmet {
+        bail!("{addr}: {unmet}");
+    }
+    println!("ready");
+    Ok(())
+}
+
+/// `None` if the node is ready, otherwise what it says.
+pub(crate) async fn ready(addr: SocketAddr) -> anyhow::Result<Option<String>> {
+    let answer = tokio::time::timeout(ANSWER_WITHIN, get(addr, "/readyz"))
+        .await
+        .with_context(|| format!("{addr} does not answer"))?
+        .with_context(|| format!("cannot ask {addr}"))?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let ok = head.split_whitespace().nth(1) == Some("200");
+    Ok((!ok).then(|| body.trim().to_owned()))
+}
+
+/// One request without a body to our own server, which closes after its answer: a client library would be a lot for it.
+async fn get(addr: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(addr).await?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n").as_bytes()).await?;
+    let mut answer = String::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).await?;
+    Ok(answer)
+}

@@ -1,0 +1,283 @@
+//! What every node is made of, whatever its role: configuration, telemetry, admin port, Redis, Postgres, and an end.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Context as _;
+use rally_fabric::{Fabric, FabricConfig, LinkState, Role};
+use rally_protocol::cluster::BundleKeys;
+use rally_service::{
+    admin::{self, ADMIN_ADDR, Identity},
+    clock,
+    drain::{self, Drain, Outcome},
+    entropy,
+    env::{Env, Faults, Key, ProcessEnv, Strings as _, Unit, Var},
+    listen::listen,
+    readiness::Readiness,
+    signal::Endings,
+    telemetry::{Telemetry, TelemetryConfig},
+};
+use rally_store::{Store, StoreConfig};
+use rally_units::Incarnation;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Where Redis is.
+pub(crate) const REDIS_URL: Var = Var::secret(
+    "RALLY_REDIS_URL",
+    Unit::Text,
+    "Redis, standalone, Sentinel or Cluster: redis://[user:password@]host:port, redis-sentinel://..., redis-cluster://...",
+);
+const BUS_URLS: Var = Var::secret(
+    "RALLY_BUS_URLS",
+    Unit::Text,
+    "Redis servers for the mailboxes, separated by commas, the same list on all nodes. Default: RALLY_REDIS_URL alone.",
+);
+/// Where Postgres is.
+pub(crate) const DATABASE_URL: Var =
+    Var::secret("RALLY_DATABASE_URL", Unit::Text, "Postgres: postgres://user:password@host:port/database.");
+const DATABASE_POOL_MAX: Var =
+    Var::new("RALLY_DATABASE_POOL_MAX", Unit::Count, "Connections to Postgres of this node at most.").or("8");
+/// What bundles are sealed with.
+pub(crate) const CLUSTER_KEYS: Var = Var::secret(
+    "RALLY_CLUSTER_KEYS",
+    Unit::Key,
+    "Keys that seal what nodes tell each other, separated by commas: the first signs, all verify.",
+);
+const NODE_NAME: Var = Var::new(
+    "RALLY_NODE_NAME",
+    Unit::Text,
+    "This node's name, unique in the cluster while it lives. Default: HOSTNAME, which in Kubernetes is the pod's name.",
+);
+/// The variables of Postgres.
+pub(crate) const DATABASE_VARS: &[Var] = &[DATABASE_URL, DATABASE_POOL_MAX];
+
+/// The variables of every node.
+pub(crate) const VARS: &[Var] = &[REDIS_URL, BUS_URLS, DATABASE_URL, DATABASE_POOL_MAX, CLUSTER_KEYS, NODE_NAME];
+
+const REDIS_SCHEMES: &[&str] = &["redis", "redis-sentinel", "redis-cluster"];
+const POSTGRES_SCHEMES: &[&str] = &["postgres", "postgresql"];
+
+/// How often a node looks whether Postgres and Redis are there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The configuration that all roles share.
+struct NodeConfig {
+    redis_url: SecretString,
+    bus_urls: Vec<SecretString>,
+    store: StoreConfig,
+    cluster_keys: Vec<Key>,
+    name: String,
+    drain_within: Duration,
+    admin_addr: SocketAddr,
+    telemetry: TelemetryConfig,
+}
+
+impl NodeConfig {
+    fn read(env: &mut Env<'_>, role: Role) -> Option<Self> {
+        let redis_url = env.secret_url(&REDIS_URL, REDIS_SCHEMES);
+        let bus_urls = env.secret_urls(&BUS_URLS, REDIS_SCHEMES);
+        let store = read_store(env);
+        let cluster_keys = env.keys(&CLUSTER_KEYS);
+        let name = env.optional::<String>(&NODE_NAME);
+        let drain_within = drain::read_limit(env);
+        let admin_addr = admin::read_addr(env);
+        let telemetry = TelemetryConfig::read(env);
+        // Without a name two processes on one machine would take each other's mailbox.
+        let host = || ProcessEnv.get("HOSTNAME").ok().flatten().unwrap_or_else(|| "localhost".to_owned());
+        Some(Self {
+            redis_url: redis_url?,
+            bus_urls: bus_urls?,
+            store: store?,
+            cluster_keys: cluster_keys?,
+            name: name?.unwrap_or_else(|| format!("{}-{}", host(), role.as_str())),
+            drain_within: drain_within?,
+            admin_addr: admin_addr?,
+            telemetry: telemetry?,
+        })
+    }
+}
+
+/// Reads how to reach Postgres.
+pub(crate) fn read_store(env: &mut Env<'_>) -> Option<StoreConfig> {
+    let url = env.secret_url(&DATABASE_URL, POSTGRES_SCHEMES);
+    let pool_max = env.get_in(&DATABASE_POOL_MAX, 1..=1_000usize);
+    let mut config = StoreConfig::new(url?);
+    config.pool_max = pool_max?;
+    Some(config)
+}
+
+/// Reads the configuration of a node and of its role: all faults at once.
+fn read_all<C>(
+    role: Role,
+    tables: &[&[Var]],
+    read_role: impl FnOnce(&mut Env<'_>) -> Option<C>,
+) -> Result<(NodeConfig, C, Vec<String>), Faults> {
+    let strings = ProcessEnv;
+    let mut env = Env::new(&strings);
+    let node = NodeConfig::read(&mut env, role);
+    let role = read_role(&mut env);
+    let warnings = rally_service::env::unknown(&strings, tables);
+    let (node, role) = env.finish(node.zip(role))?;
+    Ok((node, role, warnings))
+}
+
+/// A node that is up, before its role begins.
+pub(crate) struct Node {
+    pub(crate) fabric: Fabric,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) keys: BundleKeys,
+    pub(crate) store: Store,
+    pub(crate) drain: Drain,
+    pub(crate) readiness: Readiness,
+    name: String,
+    shutdown: CancellationToken,
+    drain_within: Duration,
+    endings: Endings,
+    // Dropped last: what happens until then is logged.
+    _telemetry: Telemetry,
+}
+
+/// Reads the configuration and brings a node up. `None`: it was only to be checked.
+pub(crate) async fn start<C>(
+    role: Role,
+    check_config: bool,
+    tables: &[&[Var]],
+    public_url: impl FnOnce(&C) -> Option<String>,
+    read_role: impl FnOnce(&mut Env<'_>) -> Option<C>,
+) -> anyhow::Result<Option<(Node, C)>> {
+    let (config, role_config, warnings) = read_all(role, tables, read_role)?;
+    if check_config {
+        warnings.iter().for_each(|warning| eprintln!("rally: warning: {warning}"));
+        println!("the configuration is sound");
+        return Ok(None);
+    }
+    // From here on a signal means: end in order.
+    let endings = Endings::listen().context("cannot handle signals")?;
+    let telemetry = Telemetry::start(config.telemetry, role.as_str(), &config.name)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let admin_listener = listen(config.admin_addr, &ADMIN_ADDR).await?;
+    let drain = Drain::new();
+    let readiness = Readiness::new(drain.clone());
+    let identity = Identity { role: role.as_str(), node: config.name.clone(), version: VERSION };
+    let admin_router = admin::router(identity, readiness.clone(), telemetry.metrics.clone());
+    tokio::spawn(admin::serve(admin_listener, admin_router));
+
+    let keys = BundleKeys::derive(config.cluster_keys.iter().map(|key| key.expose_secret().as_slice()))?;
+    let store = Store::new(&config.store)?;
+    let incarnation = Incarnation::from_bits(entropy::random_u64());
+    let mut fabric_config =
+        FabricConfig::new(config.redis_url.expose_secret(), config.name.clone(), incarnation, role, clock::now);
+    fabric_config.bus_urls = config.bus_urls.iter().map(|url| url.expose_secret().to_owned()).collect();
+    fabric_config.public_url = public_url(&role_config);
+    fabric_config.version = VERSION.to_owned();
+    let shutdown = CancellationToken::new();
+    let fabric = Fabric::connect(fabric_config, shutdown.clone())?;
+
+    tokio::spawn(watch_postgres(store.clone(), readiness.clone()));
+    tokio::spawn(watch_redis(fabric.clone(), readiness.clone()));
+
+    tracing::info!(version = VERSION, %incarnation, "starting");
+    let node = Node {
+        fabric,
+        incarnation,
+        keys,
+        store,
+        drain,
+        readiness,
+        name: config.name,
+        shutdown,
+        drain_within: config.drain_within,
+        endings,
+        _telemetry: telemetry,
+    };
+    Ok(Some((node, role_config)))
+}
+
+impl Node {
+    /// Runs a role until it ends, draining when a signal comes. A second signal ends the drain at once.
+    pub(crate) async fn run<E>(mut self, role: impl Future<Output = Result<(), E>>) -> anyhow::Result<()>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        tokio::pin!(role);
+        tokio::select! {
+            biased;
+            result = &mut role => return Ok(result?),
+            joined = self.fabric.ready() => {
+                // Waits for as long as Redis is away; fails only where waiting would not help.
+                joined?;
+            }
+            _ = self.endings.next() => self.drain.begin(self.drain_within),
+        }
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut role => {
+                    result?;
+                    break;
+                }
+                _ = self.endings.next() => {
+                    let within = if self.drain.has_begun() { Duration::ZERO } else { self.drain_within };
+                    tracing::info!(node = self.name, within_s = within.as_secs(), "draining");
+                    self.drain.begin(within);
+                }
+                outcome = self.drain.wait(), if self.drain.has_begun() => {
+                    if let Outcome::DeadlinePassed { left } = outcome {
+                        tracing::warn!(left, "the drain's deadline has passed");
+                    }
+                    // The role sees it too, and ends by itself.
+                    drop(tokio::time::timeout(LAST_WORDS_WITHIN, &mut role).await);
+                    break;
+                }
+            }
+        }
+        self.shutdown.cancel();
+        // The node leaves the registry, so that nobody counts on it for another second.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        tracing::info!("ended");
+        Ok(())
+    }
+}
+
+/// How long a role may take to end after its drain is over.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
+
+async fn watch_postgres(store: Store, readiness: Readiness) {
+    let answers = readiness.condition("postgres");
+    let schema = readiness.condition("schema");
+    loop {
+        let answered = store.ping().await.is_ok();
+        answers.set(answered);
+        if answered {
+            match store.check_schema().await {
+                Ok(()) => schema.set(true),
+                Err(error) => {
+                    schema.set(false);
+                    tracing::warn!(%error, "the database's schema does not fit; run `rally migrate`");
+                }
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn watch_redis(fabric: Fabric, readiness: Readiness) {
+    let joined = readiness.condition("cluster");
+    let link_up = readiness.condition("redis");
+    if fabric.ready().await.is_err() {
+        // Whoever runs the role sees the same error, and ends.
+        return;
+    }
+    joined.latch();
+    let mut link = fabric.link();
+    loop {
+        link_up.set(matches!(*link.borrow_and_update(), LinkState::Up { .. }));
+        if link.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! `rally worker`.
+
+use rally_fabric::Role;
+use rally_service::{admin, drain, env::Var, telemetry};
+use rally_worker::{Ports, WorkerConfig};
+
+use crate::node;
+
+/// Every variable that a worker reads.
+pub(crate) fn vars() -> Vec<&'static [Var]> {
+    vec![node::VARS, WorkerConfig::VARS, drain::VARS, admin::VARS, telemetry::VARS]
+}
+
+/// Runs a worker until it is asked to end.
+pub(crate) async fn run(check_config: bool) -> anyhow::Result<()> {
+    let started = node::start(Role::Worker, check_config, &vars(), |_| None, WorkerConfig::read).await?;
+    let Some((node, config)) = started else { return Ok(()) };
+    let ports = Ports {
+        fabric: node.fabric.clone(),
+        incarnation: node.incarnation,
+        keys: node.keys.clone(),
+        store: node.store.clone(),
+        drain: node.drain.clone(),
+    };
+    node.run(rally_worker::run(config, ports)).await
+}
