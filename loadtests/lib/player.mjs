@@ -141,7 +141,7 @@ export class Player {
     const messages = [];
     if (this.match && now_ms - this.pinged_ms >= PING_EVERY_MS) {
       this.pinged_ms = now_ms;
-      messages.push({ type: "ping", t: now_ms });
+      messages.push({ type: "ping", t: Math.round(now_ms) });
     }
     if (this.state === "playing") {
       if (now_ms >= this.until_ms + (this.side === 0 ? 0 : GRACE_MS)) {
