@@ -29,16 +29,22 @@ pub(super) struct Batch {
 
 /// Something that comes exactly once and in order.
 pub(super) enum Numbered {
-    Control { from: NodeId, match_id: MatchId, epoch: Epoch, control: Control },
-    Message { from: NodeId, match_id: MatchId, epoch: Epoch, payload: Bytes },
+    Control(Origin, Control),
+    Message(Origin, Bytes),
     Restarted(NodeId),
+}
+
+/// Whose word an entry is, and about what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) from: NodeId,
+    pub(super) match_id: MatchId,
+    pub(super) epoch: Epoch,
 }
 
 /// A snapshot set aside.
 pub(super) struct HeldSnapshot {
-    pub(super) from: NodeId,
-    pub(super) match_id: MatchId,
-    pub(super) epoch: Epoch,
+    pub(super) origin: Origin,
     pub(super) head: SnapshotHead,
     /// Its frame in [`Batch::frames`].
     pub(super) frame: Range<usize>,
@@ -57,6 +63,7 @@ impl Batch {
 
     fn entry(&mut self, from: NodeId, entry: &Entry<'_>) {
         let Entry { kind, match_id, epoch, payload, .. } = *entry;
+        let origin = Origin { from, match_id, epoch };
         match kind {
             EntryKind::Snapshot => {
                 let Some((head, message)) = SnapshotHead::split(payload) else {
@@ -66,10 +73,10 @@ impl Batch {
                 frame::append(Encoding::Msgpack, message, &mut self.frames);
                 let frame = start..self.frames.len();
                 let payload_at = frame.len() - message.len();
-                self.snapshots.push(HeldSnapshot { from, match_id, epoch, head, frame, payload_at });
+                self.snapshots.push(HeldSnapshot { origin, head, frame, payload_at });
             }
             EntryKind::Control => match Control::from_bytes(payload) {
-                Ok(control) => self.numbered.push(Numbered::Control { from, match_id, epoch, control }),
+                Ok(control) => self.numbered.push(Numbered::Control(origin, control)),
                 Err(error) => {
                     // Of a later version, perhaps: the sender is one of ours, so it is worth a line.
                     tracing::warn!(%error, %from, %match_id, "a control cannot be read");
@@ -77,8 +84,7 @@ impl Batch {
                 }
             },
             EntryKind::Message => {
-                let payload = Bytes::copy_from_slice(payload);
-                self.numbered.push(Numbered::Message { from, match_id, epoch, payload });
+                self.numbered.push(Numbered::Message(origin, Bytes::copy_from_slice(payload)));
             }
             EntryKind::Inputs => metrics::entry_refused("unexpected"),
         }

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use rally_link::Relay;
 use rally_protocol::{
-    client::v1::{ErrorCode, ErrorMessage, JoinAs, MatchJoined, Phase, Place, ServerMessage, Side, Skill},
+    client::v1::{
+        ErrorCode, ErrorMessage, EventKind, JoinAs, MatchJoined, Phase, Place, ServerMessage, Side, Skill, close,
+    },
     cluster::v1::{Command, Control},
 };
-use rally_units::{Epoch, Instant, MatchId, NodeId, SessionId};
+use rally_units::{Instant, MatchId, NodeId, SessionId};
 
-use super::{Event, Located, command_name, people::Person, run::Hub};
+use super::{Event, Located, batch::Origin, command_name, people::Person, run::Hub};
 use crate::{
+    fanout::Frames,
     metrics,
     socket::{ConnId, SharedPeer},
 };
@@ -121,19 +124,26 @@ impl Hub {
         if !person.matches.contains(&match_id) {
             person.matches.push(match_id);
         }
-        let join =
-            Join { conn, session: person.session, join_as, skill, deadline: Some(now + JOIN_WITHIN), asked: None, is_checked: false };
+        let join = Join {
+            conn,
+            session: person.session,
+            join_as,
+            skill,
+            deadline: Some(now + JOIN_WITHIN),
+            asked: None,
+            is_checked: false,
+        };
         let local = self.matches.entry(match_id).or_insert_with(|| LocalMatch::new(now));
         local.joins.retain(|join| join.conn != conn);
         local.joins.push(join);
         match local.relay.owner() {
-            Some(owner) => self.ask(now, match_id, owner),
+            Some(owner) => self.ask(match_id, owner),
             None => self.locate(now, match_id, false),
         }
     }
 
     /// Puts the question to the owner for all who have not asked yet.
-    fn ask(&mut self, now: Instant, match_id: MatchId, owner: NodeId) {
+    fn ask(&mut self, match_id: MatchId, owner: NodeId) {
         let Some(local) = self.matches.get_mut(&match_id) else { return };
         let mut refused = Vec::new();
         for join in local.joins.iter_mut().filter(|join| join.asked.is_none()) {
@@ -157,7 +167,7 @@ impl Hub {
             }
         }
         for conn in refused {
-            self.refuse_join(now, conn, match_id, ErrorCode::Unavailable, "the match cannot be reached");
+            self.refuse_join(conn, match_id, ErrorCode::Unavailable, "the match cannot be reached");
         }
     }
 
@@ -198,7 +208,7 @@ impl Hub {
         match owner {
             Located::Owner(node, incarnation) => {
                 self.pairs.meet(node, incarnation);
-                self.ask(now, match_id, node);
+                self.ask(match_id, node);
             }
             Located::Nowhere => self.gone(now, match_id),
             // Who has come in before waits for the next attempt.
@@ -206,7 +216,7 @@ impl Hub {
                 let waiting: Vec<ConnId> =
                     local.joins.iter().filter(|j| j.deadline.is_some() && j.asked.is_none()).map(|j| j.conn).collect();
                 for conn in waiting {
-                    self.refuse_join(now, conn, match_id, ErrorCode::Unavailable, "the match cannot be looked up");
+                    self.refuse_join(conn, match_id, ErrorCode::Unavailable, "the match cannot be looked up");
                 }
             }
         }
@@ -222,22 +232,22 @@ impl Hub {
         for member in &local.members {
             if !local.joins.iter().any(|join| join.conn == member.conn) {
                 let Member { conn, session, join_as, skill, .. } = *member;
-                local.joins.push(Join { conn, session, join_as, skill, deadline: None, asked: None, is_checked: false });
+                local.joins.push(Join {
+                    conn,
+                    session,
+                    join_as,
+                    skill,
+                    deadline: None,
+                    asked: None,
+                    is_checked: false,
+                });
             }
         }
         self.locate(now, match_id, skip_cache);
     }
 
-    pub(super) fn joined(
-        &mut self,
-        now: Instant,
-        from: NodeId,
-        match_id: MatchId,
-        epoch: Epoch,
-        request: u64,
-        generation: u16,
-        picture: MatchJoined,
-    ) {
+    pub(super) fn joined(&mut self, now: Instant, origin: Origin, request: u64, generation: u16, picture: MatchJoined) {
+        let Origin { from, match_id, epoch } = origin;
         // Whoever left meanwhile has said so to the owner already.
         let Some(local) = self.matches.get_mut(&match_id) else { return };
         let Some(at) = local.joins.iter().position(|join| join.asked == Some((request, from))) else { return };
@@ -258,15 +268,8 @@ impl Hub {
         self.hold(match_id);
     }
 
-    pub(super) fn join_refused(
-        &mut self,
-        now: Instant,
-        from: NodeId,
-        match_id: MatchId,
-        request: u64,
-        code: ErrorCode,
-        detail: &str,
-    ) {
+    pub(super) fn join_refused(&mut self, now: Instant, origin: Origin, request: u64, code: ErrorCode, detail: &str) {
+        let Origin { from, match_id, .. } = origin;
         let Some(local) = self.matches.get_mut(&match_id) else { return };
         let Some(join) = local.joins.iter_mut().find(|join| join.asked == Some((request, from))) else { return };
         if code == ErrorCode::NotFound && !join.is_checked {
@@ -276,17 +279,16 @@ impl Hub {
             return self.locate(now, match_id, true);
         }
         let conn = join.conn;
-        self.refuse_join(now, conn, match_id, code, detail);
+        self.refuse_join(conn, match_id, code, detail);
     }
 
     /// Tells a client that it cannot come in, or cannot stay.
-    fn refuse_join(&mut self, now: Instant, conn: ConnId, match_id: MatchId, code: ErrorCode, detail: &str) {
+    fn refuse_join(&mut self, conn: ConnId, match_id: MatchId, code: ErrorCode, detail: &str) {
         self.forget(conn, match_id);
         let Some(connected) = self.people.get(conn) else { return };
         metrics::refused(code.as_str());
         let error =
             ErrorMessage { code, detail: detail.to_owned(), of: Some("match_join".into()), match_id: Some(match_id) };
-        let _ = now;
         connected.peer.send_with(|connection| connection.left(match_id), &error.into());
     }
 
@@ -331,7 +333,7 @@ impl Hub {
         let members: Vec<(ConnId, SharedPeer)> = local.members.iter().map(|m| (m.conn, m.peer.clone())).collect();
         for conn in joining {
             if !over || !members.iter().any(|(member, _)| *member == conn) {
-                self.refuse_join(now, conn, match_id, ErrorCode::NotFound, "there is no such match, or it is over");
+                self.refuse_join(conn, match_id, ErrorCode::NotFound, "there is no such match, or it is over");
             }
         }
         for (conn, peer) in members {
@@ -389,14 +391,8 @@ impl Hub {
     }
 
     /// A control about a match, other than the answer to a join.
-    pub(super) fn match_control(
-        &mut self,
-        now: Instant,
-        from: NodeId,
-        match_id: MatchId,
-        epoch: Epoch,
-        control: Control,
-    ) {
+    pub(super) fn match_control(&mut self, now: Instant, origin: Origin, control: Control) {
+        let Origin { from, match_id, epoch } = origin;
         let Some(local) = self.matches.get_mut(&match_id) else { return };
         match control {
             Control::NotHere => {
@@ -420,11 +416,7 @@ impl Hub {
                 if local.is_seated(conn, side)
                     && let Some(connected) = self.people.get(conn)
                 {
-                    connected.peer.close(
-                        rally_protocol::client::v1::close::SEAT_TAKEN,
-                        "a newer connection has the seat",
-                        "seat_taken",
-                    );
+                    connected.peer.close(close::SEAT_TAKEN, "a newer connection has the seat", "seat_taken");
                     self.disembark(conn);
                 }
             }
@@ -442,13 +434,11 @@ impl Hub {
     pub(super) fn match_message(
         &mut self,
         now: Instant,
-        from: NodeId,
-        match_id: MatchId,
-        epoch: Epoch,
+        origin: Origin,
         message: &ServerMessage,
-        frames: &mut crate::fanout::Frames<'_>,
+        frames: &mut Frames<'_>,
     ) {
-        use rally_protocol::client::v1::EventKind;
+        let Origin { from, match_id, epoch } = origin;
         let Some(local) = self.matches.get_mut(&match_id) else { return };
         let event = match message {
             ServerMessage::MatchEvent(event) => Some(event),
@@ -506,7 +496,7 @@ impl Hub {
         for (conn, match_id) in waited {
             self.metrics.requests_timed_out.increment(1);
             self.leave(conn, match_id);
-            self.refuse_join(now, conn, match_id, ErrorCode::Unavailable, "the match does not answer");
+            self.refuse_join(conn, match_id, ErrorCode::Unavailable, "the match does not answer");
         }
         for match_id in silent.drain(..) {
             self.attach(now, match_id, false);

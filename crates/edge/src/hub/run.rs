@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Event, HubConfig, OpenedSession, Refusal,
-    batch::{Batch, HeldSnapshot, Numbered},
+    batch::{Batch, HeldSnapshot, Numbered, Origin},
     drain::Drain,
     matches::LocalMatch,
     people::{People, Person},
@@ -133,6 +133,9 @@ pub(super) async fn run(
             n = inbox.recv_many(&mut turn, EVENTS_PER_TURN) => if n == 0 { break },
             () = &mut sleep => {}
         }
+        // Whichever woke us, both have their turn: a mailbox that never empties must not starve players' inputs.
+        take(&mut mailbox, &mut bundles, BUNDLES_PER_TURN);
+        take(&mut inbox, &mut turn, EVENTS_PER_TURN);
         let now = clock::now();
         for bundle in bundles.drain(..) {
             hub.bundle(now, &bundle);
@@ -144,6 +147,15 @@ pub(super) async fn run(
         hub.flush(now);
     }
     hub.end();
+}
+
+/// Takes what is there already.
+fn take<T>(from: &mut mpsc::Receiver<T>, into: &mut Vec<T>, max: usize) {
+    while into.len() < max
+        && let Ok(item) = from.try_recv()
+    {
+        into.push(item);
+    }
 }
 
 impl Hub {
@@ -213,7 +225,7 @@ impl Hub {
     }
 
     fn snapshot(&mut self, now: Instant, held: &HeldSnapshot, frames: &[u8]) {
-        let HeldSnapshot { from, match_id, epoch, head, payload_at, .. } = *held;
+        let HeldSnapshot { origin: Origin { from, match_id, epoch }, head, payload_at, .. } = *held;
         // Somebody left a moment ago.
         let Some(local) = self.matches.get_mut(&match_id) else { return metrics::entry_refused("not_here") };
         let moves = epoch > local.relay.epoch();
@@ -236,30 +248,28 @@ impl Hub {
     fn numbered(&mut self, now: Instant, numbered: Numbered) {
         match numbered {
             Numbered::Restarted(node) => self.restarted(now, node),
-            Numbered::Message { from, match_id, epoch, payload } => {
-                match ServerMessage::decode(Encoding::Msgpack, &payload) {
-                    Ok(message) => {
-                        let mut frames = Frames::new(&message, &payload);
-                        self.match_message(now, from, match_id, epoch, &message, &mut frames);
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, %from, %match_id, "a message cannot be read");
-                        metrics::entry_refused("malformed");
-                    }
+            Numbered::Message(origin, payload) => match ServerMessage::decode(Encoding::Msgpack, &payload) {
+                Ok(message) => {
+                    let mut frames = Frames::new(&message, &payload);
+                    self.match_message(now, origin, &message, &mut frames);
                 }
-            }
-            Numbered::Control { from, match_id, epoch, control } => match control {
+                Err(error) => {
+                    tracing::warn!(%error, ?origin, "a message cannot be read");
+                    metrics::entry_refused("malformed");
+                }
+            },
+            Numbered::Control(origin, control) => match control {
                 Control::Joined { request, generation, picture } => {
-                    self.joined(now, from, match_id, epoch, request, generation, *picture);
+                    self.joined(now, origin, request, generation, *picture);
                 }
-                Control::Created { request } => self.created(from, request, Ok(())),
+                Control::Created { request } => self.created(origin.from, request, Ok(())),
                 Control::Refused { request, code, detail } => {
-                    self.join_refused(now, from, match_id, request, code, &detail);
-                    self.created(from, request, Err(Refusal { code, detail }));
+                    self.join_refused(now, origin, request, code, &detail);
+                    self.created(origin.from, request, Err(Refusal { code, detail }));
                 }
                 Control::Found { session, message } => self.found(session, *message),
                 Control::Requeued { session, mode } => self.requeued(session, mode),
-                control => self.match_control(now, from, match_id, epoch, control),
+                control => self.match_control(now, origin, control),
             },
         }
     }

@@ -3,7 +3,7 @@
 //! Each ends within the bounds of the fabric and the store. Whatever is away makes the answer poorer or a refusal,
 //! never a wait without end.
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use rally_fabric::{Fabric, Joined, Left, QueueStatus, Ticket, TicketRef};
 use rally_protocol::client::v1::{ErrorCode, ErrorMessage, Mode, Resume, Skill, Welcome};
@@ -11,8 +11,13 @@ use rally_service::{clock, entropy};
 use rally_store::Store;
 use rally_units::{Incarnation, MatchId, SessionId, TICK_HZ, UserId};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::Identity;
+
+/// How long a welcome waits for Postgres to say in which match one is. A client that comes back knows it anyway, and
+/// must not lose its match to a database that hangs.
+const LOOK_UP_WITHIN: Duration = Duration::from_secs(1);
 
 /// Redis and Postgres.
 #[derive(Clone)]
@@ -87,17 +92,27 @@ impl Services {
 
     async fn open(&self, identity: &Identity, resume: Option<Resume>) -> Answer {
         let user = identity.user.id;
-        let (kept, seat, waits) = tokio::join!(self.resume(user, resume), self.store.active_match(user), async {
-            self.fabric.queue().status(user).await
-        },);
+        let queue = self.fabric.queue();
+        let (kept, seat, waits) = tokio::join!(
+            self.resume(user, resume),
+            timeout(LOOK_UP_WITHIN, self.store.active_match(user)),
+            queue.status(user),
+        );
         let waits = waits.unwrap_or_else(|error| {
             tracing::warn!(%error, %user, "cannot look up the queue for a welcome");
             QueueStatus::Gone
         });
-        let seat = seat.unwrap_or_else(|error| {
-            tracing::warn!(%error, %user, "cannot look up the match for a welcome");
-            None
-        });
+        let seat = match seat {
+            Ok(Ok(seat)) => seat,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, %user, "cannot look up the match for a welcome");
+                None
+            }
+            Err(_) => {
+                tracing::warn!(%user, "looking up the match for a welcome took too long");
+                None
+            }
+        };
         let resumed = kept.is_some();
         let (session, kept) = kept.unwrap_or_else(|| (new_session(), KeptSession::of(user)));
         if !resumed {

@@ -79,7 +79,8 @@ pub(crate) async fn serve(
     };
     let _gone = Gone { peer: peer.clone(), sockets: sockets.clone() };
     let phase = Phase::Reading(Box::new(protocol));
-    let mut task = Task { peer, sockets, read, phase, identity: None, place: None, session: None, slow: None, next_slow: None };
+    let mut task =
+        Task { peer, sockets, read, phase, identity: None, place: None, session: None, slow: None, next_slow: None };
     poll_fn(|cx| task.poll(cx)).await;
 }
 

@@ -1,0 +1,114 @@
+//! Sessions: found again on any edge, and sent elsewhere before an edge ends.
+
+use std::time::{Duration, Instant};
+
+use rally_protocol::{
+    client::{
+        codec::Encoding,
+        v1::{JoinAs, Place, Resume, ServerMessage},
+    },
+    cluster::v1::Control,
+};
+use rally_units::SessionId;
+
+use crate::support::{Client, Cluster, LONG, Said, new_match, somebody};
+
+fn resume(session: SessionId) -> Option<Resume> {
+    Some(Resume { session, channels: Default::default() })
+}
+
+#[tokio::test]
+async fn a_session_is_found_again_on_another_edge() {
+    let cluster = Cluster::without_database().await;
+    let (one, two) = (cluster.edge("edge-1").await, cluster.edge("edge-2").await);
+    let user = somebody();
+    let mut client = Client::connect(&one, Encoding::Json).await;
+    let session = client.hello(user, None).await.session;
+    drop(client);
+    let mut client = Client::connect(&two, Encoding::Json).await;
+    let welcome = client.hello(user, resume(session)).await;
+    assert_eq!((welcome.session, welcome.resumed, &*welcome.edge), (session, true, "edge-2"));
+
+    // Another user's session is not for the asking, nor one that never was.
+    let mut thief = Client::connect(&two, Encoding::Json).await;
+    let welcome = thief.hello(somebody(), resume(session)).await;
+    assert!(!welcome.resumed && welcome.session != session);
+    let mut late = Client::connect(&two, Encoding::Json).await;
+    assert!(!late.hello(user, resume(SessionId::from_bytes([3; 16]))).await.resumed);
+}
+
+#[tokio::test]
+async fn a_session_resumed_on_the_same_edge_closes_its_older_connection() {
+    let cluster = Cluster::without_database().await;
+    let edge = cluster.edge("edge").await;
+    let mut worker = cluster.worker("worker").await;
+    let match_id = new_match();
+    worker.own(match_id).await;
+    let user = somebody();
+    let mut older = Client::connect(&edge, Encoding::Msgpack).await;
+    let session = older.hello(user, None).await.session;
+    older.ask_in(match_id, JoinAs::Player).await;
+    worker.let_in(match_id, Place::Left, 1).await;
+    older.joined().await;
+
+    let mut newer = Client::connect(&edge, Encoding::Msgpack).await;
+    assert!(newer.hello(user, resume(session)).await.resumed);
+    assert_eq!(older.closed().await, 4409);
+    newer.ask_in(match_id, JoinAs::Player).await;
+    // In this order at the owner.
+    assert_eq!(worker.control().await.1, Control::Leave { session });
+    let (_, joined) = worker.let_in(match_id, Place::Left, 2).await;
+    assert_eq!(joined, session);
+    newer.joined().await;
+    newer.input(match_id, 1).await;
+    assert!(matches!(worker.next().await, (_, _, Said::Inputs(records)) if records[0].generation == 2));
+}
+
+#[tokio::test]
+async fn a_drain_sends_everybody_elsewhere_and_players_of_a_match_one_by_one() {
+    let cluster = Cluster::without_database().await;
+    let edge = cluster.edge("edge").await;
+    let mut worker = cluster.worker("worker").await;
+    let match_id = new_match();
+    worker.own(match_id).await;
+    let mut players = Vec::new();
+    for place in [Place::Left, Place::Right] {
+        let mut client = Client::open(&edge, Encoding::Msgpack, somebody()).await;
+        client.ask_in(match_id, JoinAs::Player).await;
+        worker.let_in(match_id, place, 1).await;
+        client.joined().await;
+        players.push(client);
+    }
+    let idle = Client::open(&edge, Encoding::Json, somebody()).await;
+    let within = Duration::from_secs(2);
+    let hub = edge.hub.clone();
+    let drained = tokio::spawn(async move { hub.drain(within).await });
+    let mut leaving = Vec::new();
+    for mut client in players.into_iter().chain([idle]) {
+        leaving.push(tokio::spawn(async move {
+            let after_ms = client
+                .until(|message| match message {
+                    ServerMessage::Reconnect(reconnect) => Some(reconnect.after_ms),
+                    _ => None,
+                })
+                .await;
+            let left = Instant::now();
+            assert!(after_ms < 1_000);
+            assert_eq!(client.closed().await, 1012);
+            left
+        }));
+    }
+    let node = edge.node();
+    let mut moments = Vec::new();
+    for leaving in leaving {
+        moments.push(worker.tick_during(node, match_id, 1, leaving).await.unwrap());
+    }
+    let apart = moments[0].max(moments[1]) - moments[0].min(moments[1]);
+    assert!(apart > within / 8, "both players of a match went within {apart:?}");
+    tokio::time::timeout(LONG, drained).await.unwrap().unwrap();
+    edge.sockets.closed().await;
+    rally_testkit::eventually(LONG, || async {
+        edge.fabric.nodes().iter().any(|found| found.id == node && found.load.draining)
+    })
+    .await;
+}

@@ -1,0 +1,115 @@
+//! Who reads slowly gets every event and the newest snapshot, or is sent away; who reads quickly notices nothing.
+
+use std::time::Duration;
+
+use rally_protocol::{
+    client::{
+        codec::Encoding,
+        v1::{JoinAs, Place, ServerMessage},
+    },
+    cluster::v1::SnapshotHead,
+};
+use rally_units::Tick;
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::support::{Client, Cluster, Edge, counted, new_match, somebody};
+
+/// A socket that takes in little.
+async fn narrow(edge: &Edge) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    socket.connect(edge.addr).await.unwrap()
+}
+
+fn head(tick: u32) -> SnapshotHead {
+    SnapshotHead { tick: Tick(tick), ..SnapshotHead::default() }
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_all_events_and_the_newest_snapshot() {
+    let cluster = Cluster::without_database().await;
+    let edge = cluster.edge("edge").await;
+    let mut worker = cluster.worker("worker").await;
+    let match_id = new_match();
+    worker.own(match_id).await;
+    let mut slow = Client::over(narrow(&edge).await, Encoding::Json).await;
+    slow.hello(somebody(), None).await;
+    let mut quick = Client::open(&edge, Encoding::Msgpack, somebody()).await;
+    for client in [&mut slow, &mut quick] {
+        client.ask_in(match_id, JoinAs::Spectator).await;
+        worker.let_in(match_id, Place::Spectator, 0).await;
+        client.joined().await;
+    }
+    let before = counted("rally_edge_snapshots_conflated_total");
+    let (mut tick, mut events) = (0, 0);
+    let mut quick_ticks = Vec::new();
+    // The link must not seem dead meanwhile.
+    while counted("rally_edge_snapshots_conflated_total") < before + 500 {
+        tick += 1;
+        worker.snapshot(edge.node(), match_id, head(tick));
+        if tick % 50 == 0 {
+            events += 1;
+            worker.event(edge.node(), match_id, events);
+        }
+        worker.flush();
+        if tick % 8 == 0 {
+            worker.turn(Duration::from_millis(1)).await;
+            while quick_ticks.last() != Some(&tick) {
+                quick_ticks.push(quick.snapshot().await.tick.0);
+            }
+        }
+        if tick % 200 == 0 {
+            slow.send(tokio_tungstenite::tungstenite::Message::Pong(Default::default())).await;
+            quick.send(tokio_tungstenite::tungstenite::Message::Pong(Default::default())).await;
+        }
+        assert!(tick < 100_000, "the socket takes everything");
+    }
+    assert_eq!(quick_ticks, (1..=tick / 8 * 8).collect::<Vec<_>>(), "the quick one got each");
+    // At last it reads.
+    let (mut ticks, mut got) = (Vec::new(), Vec::new());
+    while ticks.last() != Some(&tick) || got.len() < events as usize {
+        match slow.next().await {
+            ServerMessage::Snapshot(snapshot) => ticks.push(snapshot.tick.0),
+            ServerMessage::MatchEvent(event) => got.push(event.n),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(ticks.is_sorted_by(|a, b| a < b));
+    assert!(ticks.len() + 400 < tick as usize, "{} of {tick}", ticks.len());
+    assert_eq!(got, (1..=events).collect::<Vec<_>>());
+    // And is up to date from then on.
+    worker.snapshot(edge.node(), match_id, head(tick + 1));
+    worker.flush();
+    assert_eq!(slow.snapshot().await.tick.0, tick + 1);
+}
+
+#[tokio::test]
+async fn one_for_whom_too_many_events_wait_is_closed() {
+    let cluster = Cluster::without_database().await;
+    let edge = cluster.edge("edge").await;
+    let mut worker = cluster.worker("worker").await;
+    let match_id = new_match();
+    worker.own(match_id).await;
+    let mut slow = Client::over(narrow(&edge).await, Encoding::Json).await;
+    slow.hello(somebody(), None).await;
+    slow.ask_in(match_id, JoinAs::Spectator).await;
+    worker.let_in(match_id, Place::Spectator, 0).await;
+    let before = counted("rally_edge_slow_closes_total");
+    let (mut n, mut tick) = (0, 0);
+    while counted("rally_edge_slow_closes_total") == before {
+        for _ in 0..100 {
+            n += 1;
+            worker.event(edge.node(), match_id, n);
+        }
+        tick += 1;
+        worker.snapshot(edge.node(), match_id, head(tick));
+        worker.flush();
+        worker.turn(Duration::from_millis(2)).await;
+        if tick % 100 == 0 {
+            slow.send(tokio_tungstenite::tungstenite::Message::Pong(Default::default())).await;
+        }
+        assert!(n < 200_000, "the socket takes everything");
+    }
+    // It is gone soon, although it never read its close.
+    rally_testkit::eventually(crate::support::LONG, || async { edge.sockets.is_empty() }).await;
+}
