@@ -14,6 +14,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
+use futures_util::future::join_all;
 use rally_service::{
     env::{ProcessEnv, Strings as _, Unit, Var},
     local::{DirLock, Guarded, LocalPostgres, LocalRedis, LockError, PostgresOptions, RedisOptions, Signal, Spec},
@@ -149,7 +150,6 @@ impl Cluster {
             ("RALLY_REDIS_URL", redis_url.expose_secret().to_owned()),
             ("RALLY_DATABASE_URL", database_url.expose_secret().to_owned()),
             ("RALLY_CLUSTER_KEYS_FILE", cluster_keys.display().to_string()),
-            ("RALLY_SIGNING_KEYS_FILE", signing_keys.display().to_string()),
         ];
         let log_dir = make_private(&dir.join("log"))?;
         let mut nodes = Vec::new();
@@ -169,10 +169,10 @@ impl Cluster {
             };
             default("RALLY_DRAIN_MS", DRAIN_WITHIN.as_millis().to_string());
             if let Some(port) = ports.edges.get(i) {
-                default("RALLY_COOKIE_SUFFIX", port.to_string());
                 // The page of either edge may open a socket to the other when its own is gone.
                 let origins = ports.edges.map(|port| format!("http://localhost:{port},http://127.0.0.1:{port}"));
                 default("RALLY_ALLOWED_ORIGINS", origins.join(","));
+                vars.push(("RALLY_SIGNING_KEYS_FILE", signing_keys.display().to_string()));
                 vars.push(("RALLY_HTTP_ADDR", format!("0.0.0.0:{port}")));
                 vars.push(("RALLY_PUBLIC_URL", format!("http://localhost:{port}")));
             }
@@ -227,13 +227,9 @@ impl Cluster {
     }
 
     async fn end(&mut self) {
-        // Edges and workers together: each drains, and none waits for another.
-        for node in &mut self.nodes {
-            node.process.signal(Signal::TERM);
-        }
-        for node in &mut self.nodes {
-            node.process.end(Signal::TERM, DRAIN_WITHIN + Duration::from_secs(5)).await;
-        }
+        // Edges and workers together, and one signal each: a second one would mean at once.
+        let within = DRAIN_WITHIN + Duration::from_secs(5);
+        join_all(self.nodes.iter_mut().map(|node| node.process.end(Signal::TERM, within))).await;
         if let Some(redis) = self.redis.take() {
             redis.stop().await;
         }

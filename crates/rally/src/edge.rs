@@ -14,7 +14,7 @@ pub(crate) fn vars() -> Vec<&'static [Var]> {
 /// Runs an edge until it is asked to end.
 pub(crate) async fn run(check_config: bool) -> anyhow::Result<()> {
     let public_url = |config: &EdgeConfig| config.public_url.clone();
-    let started = node::start(Role::Edge, check_config, &vars(), public_url, EdgeConfig::read).await?;
+    let started = node::start(Role::Edge, check_config, public_url, EdgeConfig::read).await?;
     let Some((node, config)) = started else { return Ok(()) };
     let ports = Ports {
         fabric: node.fabric.clone(),

@@ -21,6 +21,8 @@ use rally_units::Incarnation;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
+use crate::{dev, edge, worker};
+
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Where Redis is.
@@ -111,14 +113,14 @@ pub(crate) fn read_store(env: &mut Env<'_>) -> Option<StoreConfig> {
 /// Reads the configuration of a node and of its role: all faults at once.
 fn read_all<C>(
     role: Role,
-    tables: &[&[Var]],
     read_role: impl FnOnce(&mut Env<'_>) -> Option<C>,
 ) -> Result<(NodeConfig, C, Vec<String>), Faults> {
     let strings = ProcessEnv;
     let mut env = Env::new(&strings);
     let node = NodeConfig::read(&mut env, role);
     let role = read_role(&mut env);
-    let warnings = rally_service::env::unknown(&strings, tables);
+    // Nodes on one machine may share an environment: what another role reads is no typing error.
+    let warnings = rally_service::env::unknown(&strings, &[&edge::vars()[..], &worker::vars(), &[dev::VARS]].concat());
     let (node, role) = env.finish(node.zip(role))?;
     Ok((node, role, warnings))
 }
@@ -143,11 +145,10 @@ pub(crate) struct Node {
 pub(crate) async fn start<C>(
     role: Role,
     check_config: bool,
-    tables: &[&[Var]],
     public_url: impl FnOnce(&C) -> Option<String>,
     read_role: impl FnOnce(&mut Env<'_>) -> Option<C>,
 ) -> anyhow::Result<Option<(Node, C)>> {
-    let (config, role_config, warnings) = read_all(role, tables, read_role)?;
+    let (config, role_config, warnings) = read_all(role, read_role)?;
     if check_config {
         warnings.iter().for_each(|warning| eprintln!("rally: warning: {warning}"));
         println!("the configuration is sound");

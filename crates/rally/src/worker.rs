@@ -13,7 +13,7 @@ pub(crate) fn vars() -> Vec<&'static [Var]> {
 
 /// Runs a worker until it is asked to end.
 pub(crate) async fn run(check_config: bool) -> anyhow::Result<()> {
-    let started = node::start(Role::Worker, check_config, &vars(), |_| None, WorkerConfig::read).await?;
+    let started = node::start(Role::Worker, check_config, |_| None, WorkerConfig::read).await?;
     let Some((node, config)) = started else { return Ok(()) };
     let ports = Ports {
         fabric: node.fabric.clone(),
