@@ -154,17 +154,15 @@ impl Drop for Peer {
 impl Peer {
     /// The next message; `None` at the end of the connection.
     pub(crate) async fn next(&mut self) -> Option<ClientMessage> {
-        loop {
-            match timeout(SOON, self.socket.next()).await.expect("a message in time")? {
-                Ok(Message::Binary(bytes)) if self.encoding == Encoding::Msgpack => {
-                    return Some(ClientMessage::decode(self.encoding, &bytes).unwrap());
-                }
-                Ok(Message::Text(text)) if self.encoding == Encoding::Json => {
-                    return Some(ClientMessage::decode(self.encoding, text.as_bytes()).unwrap());
-                }
-                Ok(Message::Close(_)) | Err(_) => return None,
-                Ok(other) => panic!("{other:?}"),
+        match timeout(SOON, self.socket.next()).await.expect("a message in time")? {
+            Ok(Message::Binary(bytes)) if self.encoding == Encoding::Msgpack => {
+                Some(ClientMessage::decode(self.encoding, &bytes).unwrap())
             }
+            Ok(Message::Text(text)) if self.encoding == Encoding::Json => {
+                Some(ClientMessage::decode(self.encoding, text.as_bytes()).unwrap())
+            }
+            Ok(Message::Close(_)) | Err(_) => None,
+            Ok(other) => panic!("{other:?}"),
         }
     }
 

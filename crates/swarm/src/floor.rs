@@ -1,0 +1,195 @@
+//! What this machine can do at best: the CPU time of one 64-byte message over a loopback TCP connection.
+//!
+//! Two ways, since the system call is the same and what surrounds it is not:
+//! - **blocking**: one connection, one thread that sends, one that receives; each message is a `send` and a `recv`.
+//! - **epoll**: 64 non-blocking connections. All get a message, then the receiver, who slept, reads each after one
+//!   `epoll_wait` for many; then the next round. This is what an edge and its clients do at each tick.
+//!
+//! CPU time is that of the thread (`CLOCK_THREAD_CPUTIME_ID`), user and system. On loopback the kernel does the
+//! receiver's half of TCP within the sender's call, and wakes the receiver: both are in the sender's figure.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    thread,
+};
+
+use rustix::{
+    event::epoll::{self, CreateFlags, EventData, EventFlags},
+    time::{ClockId, clock_gettime},
+};
+use serde::Serialize;
+
+/// Bytes of a message: about a snapshot with its frame.
+const MESSAGE_BYTES: usize = 64;
+/// Connections of the epoll way.
+const FAN: usize = 64;
+
+/// How much is measured. The median of the rounds is what counts.
+#[derive(Clone, Copy, Debug)]
+pub struct FloorOptions {
+    /// Rounds of each way.
+    pub rounds: usize,
+    /// Messages in each round.
+    pub messages: usize,
+}
+
+impl Default for FloorOptions {
+    fn default() -> Self {
+        Self { rounds: 9, messages: 20_000 }
+    }
+}
+
+/// CPU time of one message, in microseconds: the median of the rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Floor {
+    /// One `send` on a blocking socket.
+    pub send_us: f64,
+    /// One `recv` on a blocking socket.
+    pub receive_us: f64,
+    /// One `send` on one of many non-blocking sockets.
+    pub send_epoll_us: f64,
+    /// One `recv` on one of many non-blocking sockets, with its share of `epoll_wait`.
+    pub receive_epoll_us: f64,
+}
+
+impl Floor {
+    /// Measures; takes some seconds.
+    pub fn measure(options: FloorOptions) -> io::Result<Self> {
+        let mut rounds = [const { Vec::new() }; 4];
+        for _ in 0..options.rounds.max(1) {
+            let (send, receive) = blocking(options.messages)?;
+            let (send_epoll, receive_epoll) = with_epoll(options.messages)?;
+            for (all, one) in rounds.iter_mut().zip([send, receive, send_epoll, receive_epoll]) {
+                all.push(one);
+            }
+        }
+        let [send_us, receive_us, send_epoll_us, receive_epoll_us] = rounds.map(median);
+        Ok(Self { send_us, receive_us, send_epoll_us, receive_epoll_us })
+    }
+
+    /// The mean of two measurements, before and after something.
+    #[must_use]
+    pub fn mean(self, other: Self) -> Self {
+        Self {
+            send_us: f64::midpoint(self.send_us, other.send_us),
+            receive_us: f64::midpoint(self.receive_us, other.receive_us),
+            send_epoll_us: f64::midpoint(self.send_epoll_us, other.send_epoll_us),
+            receive_epoll_us: f64::midpoint(self.receive_epoll_us, other.receive_epoll_us),
+        }
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// CPU time of this thread, in microseconds.
+fn thread_cpu_us() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
+}
+
+fn pair() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let sender = TcpStream::connect(listener.local_addr()?)?;
+    let (receiver, _) = listener.accept()?;
+    sender.set_nodelay(true)?;
+    receiver.set_nodelay(true)?;
+    Ok((sender, receiver))
+}
+
+fn joined<T>(handle: thread::JoinHandle<io::Result<T>>) -> io::Result<T> {
+    handle.join().map_err(|_| io::Error::other("the receiving thread panicked"))?
+}
+
+/// One send and one receive, in microseconds.
+fn blocking(messages: usize) -> io::Result<(f64, f64)> {
+    let (mut sender, mut receiver) = pair()?;
+    let receiving = thread::spawn(move || {
+        let mut buffer = [0; MESSAGE_BYTES];
+        let began_us = thread_cpu_us();
+        for _ in 0..messages {
+            receiver.read_exact(&mut buffer)?;
+        }
+        io::Result::Ok(thread_cpu_us() - began_us)
+    });
+    let message = [7; MESSAGE_BYTES];
+    let began_us = thread_cpu_us();
+    for _ in 0..messages {
+        sender.write_all(&message)?;
+    }
+    let sent_us = thread_cpu_us() - began_us;
+    let received_us = joined(receiving)?;
+    Ok((sent_us / messages as f64, received_us / messages as f64))
+}
+
+/// One send and one receive, in microseconds.
+fn with_epoll(messages: usize) -> io::Result<(f64, f64)> {
+    let rounds = messages.div_ceil(FAN);
+    let mut senders = Vec::new();
+    let mut receivers = Vec::new();
+    for _ in 0..FAN {
+        let (sender, receiver) = pair()?;
+        sender.set_nonblocking(true)?;
+        receiver.set_nonblocking(true)?;
+        senders.push(sender);
+        receivers.push(receiver);
+    }
+    // Says that a round has arrived; once for 64 messages.
+    let (mut done, mut all_read) = pair()?;
+    let receiving = thread::spawn(move || {
+        let poll = epoll::create(CreateFlags::CLOEXEC)?;
+        for (i, receiver) in receivers.iter().enumerate() {
+            epoll::add(&poll, receiver, EventData::new_u64(i as u64), EventFlags::IN | EventFlags::ET)?;
+        }
+        let mut events = Vec::with_capacity(FAN);
+        let mut buffer = [0; 4 * MESSAGE_BYTES];
+        let began_us = thread_cpu_us();
+        for _ in 0..rounds {
+            let mut missing = FAN * MESSAGE_BYTES;
+            while missing > 0 {
+                epoll::wait(&poll, rustix::buffer::spare_capacity(&mut events), None)?;
+                for event in events.drain(..) {
+                    let got = (&receivers[event.data.u64() as usize]).read(&mut buffer)?;
+                    missing = missing.saturating_sub(got.max(1));
+                }
+            }
+            done.write_all(&[1])?;
+        }
+        io::Result::Ok(thread_cpu_us() - began_us)
+    });
+    let message = [7; MESSAGE_BYTES];
+    let mut sent_us = 0.0;
+    for _ in 0..rounds {
+        let began_us = thread_cpu_us();
+        for sender in &mut senders {
+            // A socket with nothing in it takes 64 bytes.
+            sender.write_all(&message)?;
+        }
+        sent_us += thread_cpu_us() - began_us;
+        all_read.read_exact(&mut [0])?;
+    }
+    let received_us = joined(receiving)?;
+    let sent = (rounds * FAN) as f64;
+    Ok((sent_us / sent, received_us / sent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_costs_something_and_not_much() {
+        let floor = Floor::measure(FloorOptions { rounds: 3, messages: 2_000 }).expect("loopback");
+        for us in [floor.send_us, floor.receive_us, floor.send_epoll_us, floor.receive_epoll_us] {
+            assert!((0.05..1_000.0).contains(&us), "{floor:?}");
+        }
+    }
+
+    #[test]
+    fn the_median_does_not_care_for_one_that_stands_out() {
+        assert_eq!(median(vec![3.0, 900.0, 2.0]), 3.0);
+    }
+}

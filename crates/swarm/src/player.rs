@@ -1,0 +1,419 @@
+//! One scripted player: what it says when, and what it measures. Without a socket and without a clock.
+//!
+//! The engine tells it what came and when; it answers with wishes. A player queues (or waits for its private match),
+//! joins, is ready, moves towards the ball, and plays again when the match is over. Whatever goes wrong is counted by
+//! its code and tried again: a load generator that gives up measures nothing.
+
+use std::collections::VecDeque;
+
+use rally_protocol::client::v1::{
+    ClientMessage, ErrorCode, ErrorMessage, EventKind, Forfeit, Hello, InputMessage, JoinAs, MatchJoin, MatchJoined,
+    Mode, Phase, Ping, Place, QueueJoin, QueueLeave, Ready, Resume, ServerMessage, Side, Token, Welcome, close,
+};
+use rally_units::{MatchId, SessionId};
+
+use crate::{
+    aim::aim,
+    seen::Seen,
+    stats::{Stats, record},
+};
+
+const MS: u64 = 1_000_000;
+/// An answer that takes longer is an error: then the connection is made anew.
+const ANSWER_NS_MAX: u64 = 10_000 * MS;
+/// Without any frame for this long in a match the link is dead (PROTOCOL.md); when idle, 60 s.
+const SILENCE_NS_MAX: [u64; 2] = [2_000 * MS, 60_000 * MS];
+/// Between attempts at what was refused.
+const RETRY_MS: u64 = 1_000;
+/// Inputs whose acknowledgement is awaited. With more, the oldest count as unanswered.
+const AWAITED_MAX: usize = 128;
+/// A skill is tried with every so manieth input.
+const PRESS_EVERY: u32 = 37;
+
+/// What players do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Script {
+    /// Meet through the queue of this mode.
+    Queue(Mode),
+    /// Meet their partner in a private match.
+    Private,
+    /// Stay connected and do nothing.
+    Idle,
+}
+
+/// What a player asks of its engine.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Wish {
+    /// Send this.
+    Send(ClientMessage),
+    /// Close the connection, if there is one, and open another after this time. Over the next edge.
+    Reconnect { after_ms: u64 },
+    /// Call [`Player::retry`] after this time.
+    Retry { after_ms: u64 },
+    /// A private match with the partner.
+    PrivateMatch,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Away,
+    Greeting,
+    Idle,
+    /// Asked for a place in the queue, or has one.
+    Queueing,
+    /// Waits for the id of a private match.
+    Waiting,
+    Joining,
+    Joined,
+    /// Told to stay away.
+    Banned,
+}
+
+#[derive(Debug)]
+pub(crate) struct Player {
+    script: Script,
+    state: State,
+    since_ns: u64,
+    heard_ns: u64,
+    session: Option<SessionId>,
+    match_id: Option<MatchId>,
+    place: Place,
+    seq: u32,
+    awaited: VecDeque<(u32, u64)>,
+    seen: Option<Seen>,
+    seen_ns: u64,
+    /// Since when snapshots are due; none before the match is joined and after it is over.
+    due_since_ns: Option<u64>,
+    failures: u32,
+    come_back_after_ms: Option<u64>,
+    stopping: bool,
+}
+
+impl Player {
+    pub(crate) fn new(script: Script) -> Self {
+        Self {
+            script,
+            state: State::Away,
+            since_ns: 0,
+            heard_ns: 0,
+            session: None,
+            match_id: None,
+            place: Place::Spectator,
+            seq: 0,
+            awaited: VecDeque::new(),
+            seen: None,
+            seen_ns: 0,
+            due_since_ns: None,
+            failures: 0,
+            come_back_after_ms: None,
+            stopping: false,
+        }
+    }
+
+    pub(crate) fn connected(&self) -> bool {
+        !matches!(self.state, State::Away | State::Greeting | State::Banned)
+    }
+
+    /// The match that it plays in now.
+    pub(crate) fn playing(&self) -> Option<MatchId> {
+        self.match_id.filter(|_| self.state == State::Joined)
+    }
+
+    pub(crate) fn waits_for_private_match(&self) -> bool {
+        self.state == State::Waiting && !self.stopping
+    }
+
+    fn enter(&mut self, state: State, now_ns: u64) {
+        self.state = state;
+        self.since_ns = now_ns;
+    }
+
+    /// There is a connection.
+    pub(crate) fn opened(&mut self, token: &Token, now_ns: u64, wishes: &mut Vec<Wish>) {
+        self.enter(State::Greeting, now_ns);
+        self.heard_ns = now_ns;
+        let resume = self.session.map(|session| Resume { session, channels: Default::default() });
+        wishes.push(Wish::Send(Hello { token: token.clone(), resume }.into()));
+    }
+
+    /// The connection is gone, or could not be opened.
+    pub(crate) fn closed(&mut self, code: Option<u16>, now_ns: u64, stats: &mut Stats, wishes: &mut Vec<Wish>) {
+        if self.stopping || self.state == State::Banned {
+            return;
+        }
+        if self.state != State::Away {
+            match code {
+                Some(close::RESTART) if self.come_back_after_ms.is_some() => {}
+                Some(code) => stats.error(format!("close_{code}")),
+                None => stats.error("connection_lost"),
+            }
+            stats.reconnects += 1;
+        }
+        if matches!(code, Some(close::UNAUTHENTICATED | close::SEAT_TAKEN)) {
+            self.over(now_ns, stats);
+            return self.enter(State::Banned, now_ns);
+        }
+        self.enter(State::Away, now_ns);
+        self.awaited.clear();
+        self.failures = (self.failures + 1).min(5);
+        let after_ms = self.come_back_after_ms.take().unwrap_or(100 << self.failures);
+        wishes.push(Wish::Reconnect { after_ms });
+    }
+
+    /// What was refused may be tried again.
+    pub(crate) fn retry(&mut self, now_ns: u64, wishes: &mut Vec<Wish>) {
+        match self.state {
+            State::Queueing | State::Waiting => self.start(now_ns, wishes),
+            State::Joining => self.join(now_ns, wishes),
+            State::Away | State::Greeting | State::Idle | State::Joined | State::Banned => {}
+        }
+    }
+
+    /// Looks for a match.
+    fn start(&mut self, now_ns: u64, wishes: &mut Vec<Wish>) {
+        if self.stopping {
+            return;
+        }
+        match self.script {
+            Script::Idle => self.enter(State::Idle, now_ns),
+            Script::Queue(mode) => {
+                self.enter(State::Queueing, now_ns);
+                wishes.push(Wish::Send(QueueJoin { mode, skill: None }.into()));
+            }
+            Script::Private => {
+                self.enter(State::Waiting, now_ns);
+                wishes.push(Wish::PrivateMatch);
+            }
+        }
+    }
+
+    /// The match to play in is known.
+    pub(crate) fn found(&mut self, match_id: MatchId, now_ns: u64, wishes: &mut Vec<Wish>) {
+        self.match_id = Some(match_id);
+        self.join(now_ns, wishes);
+    }
+
+    fn join(&mut self, now_ns: u64, wishes: &mut Vec<Wish>) {
+        let Some(match_id) = self.match_id else { return self.start(now_ns, wishes) };
+        self.enter(State::Joining, now_ns);
+        wishes.push(Wish::Send(MatchJoin { match_id, join_as: JoinAs::Player, skill: None }.into()));
+    }
+
+    /// A message other than a snapshot came.
+    pub(crate) fn received(&mut self, message: ServerMessage, now_ns: u64, stats: &mut Stats, wishes: &mut Vec<Wish>) {
+        self.heard_ns = now_ns;
+        match message {
+            ServerMessage::Welcome(welcome) => self.welcomed(&welcome, now_ns, wishes),
+            ServerMessage::MatchFound(found) => self.found(found.match_id, now_ns, wishes),
+            ServerMessage::MatchJoined(joined) => self.joined(&joined, now_ns, stats, wishes),
+            ServerMessage::Snapshot(snapshot) => self.saw(&Seen::from(&snapshot), now_ns, stats),
+            ServerMessage::MatchEvent(event) => {
+                stats.events += 1;
+                if event.event == EventKind::ResultPending && Some(event.match_id) == self.match_id {
+                    self.snapshots_end(now_ns, stats);
+                }
+            }
+            ServerMessage::GameOver(over) if Some(over.match_id) == self.match_id => {
+                self.play_again(now_ns, stats, wishes);
+            }
+            ServerMessage::ErrorMessage(error) => self.refused(&error, now_ns, stats, wishes),
+            ServerMessage::Reconnect(reconnect) => self.come_back_after_ms = Some(reconnect.after_ms.into()),
+            _ => {}
+        }
+    }
+
+    fn welcomed(&mut self, welcome: &Welcome, now_ns: u64, wishes: &mut Vec<Wish>) {
+        self.failures = 0;
+        self.session = Some(welcome.session);
+        // Where one is when one comes back, the edge knows best.
+        if let Some(match_id) = welcome.match_id.or(self.match_id) {
+            self.found(match_id, now_ns, wishes);
+        } else if welcome.queue.is_some() {
+            self.enter(State::Queueing, now_ns);
+        } else {
+            self.start(now_ns, wishes);
+        }
+    }
+
+    fn joined(&mut self, joined: &MatchJoined, now_ns: u64, stats: &mut Stats, wishes: &mut Vec<Wish>) {
+        if Some(joined.match_id) != self.match_id {
+            return;
+        }
+        if joined.over.is_some() {
+            return self.play_again(now_ns, stats, wishes);
+        }
+        self.enter(State::Joined, now_ns);
+        self.place = joined.side;
+        self.seq = 0;
+        self.awaited.clear();
+        if self.due_since_ns.is_none() {
+            self.due_since_ns = Some(now_ns);
+            self.seen = None;
+            self.seen_ns = now_ns;
+        }
+        wishes.push(Wish::Send(Ready { match_id: joined.match_id }.into()));
+    }
+
+    /// A snapshot came.
+    pub(crate) fn saw(&mut self, seen: &Seen, now_ns: u64, stats: &mut Stats) {
+        self.heard_ns = now_ns;
+        if self.match_id.is_none_or(|match_id| *match_id.as_bytes() != seen.match_id) || self.due_since_ns.is_none() {
+            return;
+        }
+        match &self.seen {
+            Some(before) if seen.tick <= before.tick => {
+                stats.repeated += 1;
+                return;
+            }
+            Some(before) => {
+                stats.interval(now_ns.saturating_sub(self.seen_ns), u64::from(seen.tick - before.tick - 1));
+            }
+            None => {}
+        }
+        stats.snapshots += 1;
+        if let Some(side) = self.side() {
+            while let Some((seq, sent_ns)) = self.awaited.front() {
+                if !seen.acknowledges(side, *seq) {
+                    break;
+                }
+                record(&mut stats.input_us, now_ns.saturating_sub(*sent_ns));
+                self.awaited.pop_front();
+            }
+        }
+        self.seen_ns = now_ns;
+        self.seen = Some(*seen);
+        if seen.phase == Phase::Finished {
+            self.snapshots_end(now_ns, stats);
+        }
+    }
+
+    fn side(&self) -> Option<Side> {
+        match self.place {
+            Place::Left | Place::Both => Some(Side::Left),
+            Place::Right => Some(Side::Right),
+            Place::Spectator => None,
+        }
+    }
+
+    fn snapshots_end(&mut self, now_ns: u64, stats: &mut Stats) {
+        if let Some(since_ns) = self.due_since_ns.take() {
+            stats.joined(since_ns, now_ns);
+        }
+        // The last inputs of a match have no snapshot to show them.
+        self.awaited.clear();
+    }
+
+    fn over(&mut self, now_ns: u64, stats: &mut Stats) {
+        self.snapshots_end(now_ns, stats);
+        self.match_id = None;
+        self.seen = None;
+    }
+
+    fn play_again(&mut self, now_ns: u64, stats: &mut Stats, wishes: &mut Vec<Wish>) {
+        stats.matches_finished += 1;
+        self.over(now_ns, stats);
+        self.enter(State::Waiting, now_ns);
+        self.start(now_ns, wishes);
+    }
+
+    fn refused(&mut self, error: &ErrorMessage, now_ns: u64, stats: &mut Stats, wishes: &mut Vec<Wish>) {
+        let of = error.of.as_deref().unwrap_or("-");
+        stats.error(format!("{} ({of})", error.code.as_str()));
+        match (of, error.code) {
+            ("queue_join", ErrorCode::AlreadyInQueue) => self.enter(State::Queueing, now_ns),
+            ("queue_join", ErrorCode::AlreadyInMatch) if error.match_id.is_some() => {
+                self.match_id = error.match_id;
+                self.join(now_ns, wishes);
+            }
+            ("match_join", ErrorCode::NotFound | ErrorCode::Forbidden) if self.state == State::Joining => {
+                self.over(now_ns, stats);
+                self.enter(State::Waiting, now_ns);
+                wishes.push(Wish::Retry { after_ms: RETRY_MS });
+            }
+            ("queue_join" | "match_join", _) => wishes.push(Wish::Retry { after_ms: RETRY_MS }),
+            _ => {}
+        }
+    }
+
+    /// A private match could not be had.
+    pub(crate) fn not_found(&mut self, wishes: &mut Vec<Wish>) {
+        wishes.push(Wish::Retry { after_ms: RETRY_MS });
+    }
+
+    /// The next input, if the match is in play. To be called every `hold_ns`.
+    pub(crate) fn input(&mut self, hold_ns: u64, now_ns: u64, stats: &mut Stats) -> Option<InputMessage> {
+        if self.state != State::Joined || self.stopping {
+            return None;
+        }
+        let (match_id, side, seen) = (self.match_id?, self.side()?, self.seen.as_ref()?);
+        if seen.phase != Phase::Playing || self.due_since_ns.is_none() {
+            return None;
+        }
+        let dir = aim(seen, side, hold_ns as f32 / 1e9);
+        self.seq += 1;
+        if self.awaited.len() == AWAITED_MAX {
+            self.awaited.pop_front();
+            stats.inputs_unanswered += 1;
+        }
+        self.awaited.push_back((self.seq, now_ns));
+        stats.inputs_sent += 1;
+        Some(InputMessage { match_id, seq: self.seq, dir, press: self.seq.is_multiple_of(PRESS_EVERY), side: None })
+    }
+
+    /// To be called each second: pings, and what takes too long. `n` counts the calls.
+    pub(crate) fn second(&mut self, n: u64, now_ns: u64, stats: &mut Stats, wishes: &mut Vec<Wish>) {
+        if matches!(self.state, State::Away | State::Banned) {
+            return;
+        }
+        let in_match = matches!(self.state, State::Joining | State::Joined);
+        let silent = now_ns.saturating_sub(self.heard_ns) > SILENCE_NS_MAX[usize::from(!in_match)];
+        let late = match self.state {
+            State::Greeting => Some("no_welcome"),
+            State::Joining => Some("no_match_joined"),
+            _ => None,
+        };
+        let late = late.filter(|_| now_ns.saturating_sub(self.since_ns) > ANSWER_NS_MAX);
+        if silent || late.is_some() {
+            stats.error(late.unwrap_or("silent_link"));
+            // As if it had been lost: it is of no use.
+            return self.closed(None, now_ns, stats, wishes);
+        }
+        if in_match || n.is_multiple_of(30) {
+            wishes.push(Wish::Send(Ping { t: now_ns / 1_000 }.into()));
+        }
+    }
+
+    /// The window opens: what was sent before belongs to no figure.
+    pub(crate) fn window_opens(&mut self) {
+        self.awaited.clear();
+    }
+
+    /// The window closes: what is open is counted.
+    pub(crate) fn window_closes(&mut self, now_ns: u64, stats: &mut Stats) {
+        if let Some(since_ns) = self.due_since_ns {
+            stats.joined(since_ns, now_ns);
+            let silence_ns = now_ns.saturating_sub(self.seen_ns.max(stats.window_began_ns));
+            stats.silence(silence_ns);
+        }
+        // One that was sent just now may still come.
+        let lost = self.awaited.iter().filter(|(_, sent_ns)| now_ns.saturating_sub(*sent_ns) > ANSWER_NS_MAX / 10);
+        stats.inputs_unanswered += lost.count() as u64;
+    }
+
+    /// The run is over: says what leaves nothing behind. Of two in a match the left one gives up.
+    pub(crate) fn stop(&mut self, wishes: &mut Vec<Wish>) {
+        self.stopping = true;
+        match (self.state, self.match_id) {
+            (State::Queueing, _) => wishes.push(Wish::Send(QueueLeave {}.into())),
+            (State::Joined, Some(match_id)) if self.place == Place::Left => {
+                wishes.push(Wish::Send(Forfeit { match_id }.into()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether nothing more needs to be said after [`Player::stop`].
+    pub(crate) fn stopped(&self) -> bool {
+        self.state != State::Joined
+    }
+}

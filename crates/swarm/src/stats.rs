@@ -1,0 +1,134 @@
+//! What is counted and timed, by one engine, within the window that is measured.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+
+/// A time that a histogram takes, in microseconds; longer ones count as this.
+const TIME_US_MAX: u64 = 60_000_000;
+
+/// An interval between two snapshots that is longer than this is a gap: a player sees it.
+pub(crate) const GAP_NS: u64 = 100_000_000;
+
+/// Codes of errors and how often each came. The codes are ours and the protocol's: few.
+pub(crate) type Errors = BTreeMap<String, u64>;
+
+#[derive(Debug)]
+pub(crate) struct Stats {
+    /// Whether the window is open. Before it, errors and reconnects count only towards the progress line.
+    pub(crate) measuring: bool,
+    pub(crate) window_began_ns: u64,
+    /// First arrivals of a match's ticks.
+    pub(crate) snapshots: u64,
+    /// Those of a tick that had come already.
+    pub(crate) repeated: u64,
+    /// Ticks that never came, between two that did.
+    pub(crate) missed_ticks: u64,
+    /// Time that players were in a match that sends snapshots.
+    pub(crate) joined_ns: u64,
+    pub(crate) input_us: Histogram<u64>,
+    pub(crate) interval_us: Histogram<u64>,
+    pub(crate) gaps: u64,
+    pub(crate) gap_max_ns: u64,
+    pub(crate) inputs_sent: u64,
+    pub(crate) inputs_unanswered: u64,
+    pub(crate) events: u64,
+    pub(crate) matches_finished: u64,
+    pub(crate) reconnects: u64,
+    pub(crate) reads: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) errors: Errors,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self {
+            measuring: false,
+            window_began_ns: 0,
+            snapshots: 0,
+            repeated: 0,
+            missed_ticks: 0,
+            joined_ns: 0,
+            input_us: histogram(),
+            interval_us: histogram(),
+            gaps: 0,
+            gap_max_ns: 0,
+            inputs_sent: 0,
+            inputs_unanswered: 0,
+            events: 0,
+            matches_finished: 0,
+            reconnects: 0,
+            reads: 0,
+            received_bytes: 0,
+            errors: Errors::new(),
+        }
+    }
+}
+
+/// Two digits of precision are finer than what two runs agree on.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, TIME_US_MAX, 2).expect("bounds that fit")
+}
+
+/// Records a time given in nanoseconds.
+pub(crate) fn record(histogram: &mut Histogram<u64>, ns: u64) {
+    histogram.saturating_record((ns / 1_000).max(1));
+}
+
+impl Stats {
+    /// The window begins.
+    pub(crate) fn begin(&mut self, now_ns: u64) {
+        // Errors and reconnects of the ramp are part of the story: they stay.
+        let (errors, reconnects) = (std::mem::take(&mut self.errors), self.reconnects);
+        *self = Self { measuring: true, window_began_ns: now_ns, errors, reconnects, ..Self::default() };
+    }
+
+    pub(crate) fn error(&mut self, code: impl Into<String>) {
+        *self.errors.entry(code.into()).or_default() += 1;
+    }
+
+    /// A player was in a match from `since_ns` until now.
+    pub(crate) fn joined(&mut self, since_ns: u64, now_ns: u64) {
+        if self.measuring {
+            self.joined_ns += now_ns.saturating_sub(since_ns.max(self.window_began_ns));
+        }
+    }
+
+    /// A snapshot came this long after the one before, which skipped `missed` ticks.
+    pub(crate) fn interval(&mut self, interval_ns: u64, missed: u64) {
+        record(&mut self.interval_us, interval_ns);
+        self.missed_ticks += missed;
+        self.silence(interval_ns);
+    }
+
+    /// Nothing came for this long.
+    pub(crate) fn silence(&mut self, silence_ns: u64) {
+        if silence_ns > GAP_NS {
+            self.gaps += 1;
+            self.gap_max_ns = self.gap_max_ns.max(silence_ns);
+        }
+    }
+
+    /// Adds what another engine saw.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.snapshots += other.snapshots;
+        self.repeated += other.repeated;
+        self.missed_ticks += other.missed_ticks;
+        self.joined_ns += other.joined_ns;
+        // Same bounds everywhere: nothing can be out of them.
+        let _ = self.input_us.add(&other.input_us);
+        let _ = self.interval_us.add(&other.interval_us);
+        self.gaps += other.gaps;
+        self.gap_max_ns = self.gap_max_ns.max(other.gap_max_ns);
+        self.inputs_sent += other.inputs_sent;
+        self.inputs_unanswered += other.inputs_unanswered;
+        self.events += other.events;
+        self.matches_finished += other.matches_finished;
+        self.reconnects += other.reconnects;
+        self.reads += other.reads;
+        self.received_bytes += other.received_bytes;
+        for (code, n) in &other.errors {
+            *self.errors.entry(code.clone()).or_default() += n;
+        }
+    }
+}
