@@ -42,7 +42,7 @@ pub const BUNDLE_ENTRIES_MAX: usize = 8 * 1024;
 /// Numbered entries that a node keeps for one peer until they are acknowledged.
 pub const UNACKED_ENTRIES_MAX: usize = 4 * 1024;
 
-/// Inputs of one seat that an edge keeps until they are durable.
+/// Inputs of one seat that an edge keeps until they are applied.
 pub const KEPT_INPUTS_MAX: usize = 64;
 
 const _: () = {

@@ -136,8 +136,7 @@ impl Room {
     /// A seat's generation rises with each of its joins; an older connection loses the seat. The same session may join
     /// again. Finished matches can be joined, too, for their result.
     ///
-    /// `name` and `skill` are not used here: those of a seat are known since the match was made, or since
-    /// [`Room::claim`].
+    /// A seat's name and skill are known since the match was made, or since [`Room::claim`].
     ///
     /// # Errors
     /// `forbidden` for who has no seat, and for spectators of a private match; [`JoinError::NeedsClaim`] where a seat
