@@ -17,8 +17,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let mut env = Env::new(&strings);
     let config = node::read_store(&mut env);
     let store = Store::new(&env.finish(config)?)?;
-    let applied = store.migrate().await.context("cannot migrate the database")?;
-    let version = rally_store::schema_version_needed();
-    println!("the database is at version {version} ({applied} migrations applied)");
+    let version = store.migrate().await.context("cannot migrate the database")?;
+    println!("the database is at version {version}");
     Ok(())
 }
