@@ -4,7 +4,7 @@
 //! of a tick ([`Shard::tick_phase`]), then takes the bundles ([`Shard::flush`]) and the effects ([`Shard::effects`]).
 
 use bytes::Bytes;
-use rally_fabric::{Nodes, Pairs, ReceiveError};
+use rally_fabric::{Nodes, PairStats, Pairs, ReceiveError};
 use rally_units::{Instant, NodeId};
 
 use crate::{
@@ -63,6 +63,11 @@ impl Shard {
     /// Hands out the bundles that are due.
     pub(crate) fn flush(&mut self, now: Instant, send: impl FnMut(NodeId, Bytes)) {
         self.pairs.flush(now, send);
+    }
+
+    /// What the pairs did since the last call.
+    pub(crate) fn take_stats(&mut self) -> PairStats {
+        self.pairs.take_stats()
     }
 
     /// What is to be done outside, since the last call.

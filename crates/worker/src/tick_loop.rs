@@ -99,6 +99,7 @@ impl TickLoop {
                 let nodes = self.fabric.nodes();
                 self.shard.housekeep(now, &nodes);
                 bursts_now = bursts(self.shard.host().edges(), nodes.workers().len());
+                self.shard.take_stats().record();
                 self.report(&mut lateness, now, draining);
             }
 
