@@ -126,7 +126,8 @@ impl Problem {
     pub(crate) fn to_http1(&self) -> Vec<u8> {
         let body = serde_json::to_vec(&self.body()).unwrap_or_default();
         let mut head = format!(
-            "HTTP/1.1 {}\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {}\r\nconnection: close\r\n",
+            "HTTP/1.1 {}\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {}\r\ncache-control: no-store\r\n\
+             connection: close\r\n",
             self.0.status,
             body.len()
         );

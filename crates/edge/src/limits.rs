@@ -178,9 +178,15 @@ impl Limits {
     }
 }
 
+const LIMITED: &str = "rally_edge_limited_total";
+
+pub(crate) fn describe() {
+    metrics::describe_counter!(LIMITED, "requests and connections refused because somebody has enough, by limit");
+}
+
 /// Somebody met a limit.
 pub(crate) fn limited(limit: &'static str) {
-    metrics::counter!("rally_edge_limited_total", "limit" => limit).increment(1);
+    metrics::counter!(LIMITED, "limit" => limit).increment(1);
 }
 
 fn too_fast(limit: &'static str, wait: Duration) -> Problem {

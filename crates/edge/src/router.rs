@@ -15,6 +15,7 @@ use axum::{
     routing::get,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use rally_protocol::client::v1::ErrorCode;
 use rally_service::drain::Drain;
 use tower::ServiceBuilder;
@@ -33,11 +34,15 @@ use crate::{
     api::{self, Api},
     error::Problem,
     headers::{Origins, SecurityHeaders, secure},
-    limits::{Class, Limits},
-    serve::Connected,
+    limits::{self, Class, Limits},
+    serve::{self, Connected},
     socket::Sockets,
     ws,
 };
+
+const REQUESTS: &str = "rally_http_requests_total";
+const REQUEST_SECONDS: &str = "rally_http_request_seconds";
+const PANICS: &str = "rally_http_panics_total";
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -66,6 +71,7 @@ pub struct Http {
 
 /// The routes. To be served by [`serve`](crate::serve::serve), which says who is asking.
 pub fn router(http: Http) -> Router {
+    describe();
     let Http { api, sockets, drain, public_url, allowed_origins } = http;
     let limits = api.limits.clone();
     let origins = Origins::new(public_url.as_deref(), allowed_origins.iter().map(String::as_str));
@@ -86,6 +92,14 @@ pub fn router(http: Http) -> Router {
             Problem::http(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method")
         });
     wrap(routes, limits, &origins, &SecurityHeaders::new(public_url.as_deref()))
+}
+
+fn describe() {
+    describe_counter!(REQUESTS, "HTTP requests, by route, method and status");
+    describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "from an HTTP request's headers to its answer's");
+    describe_counter!(PANICS, "HTTP handlers that have panicked");
+    limits::describe();
+    serve::describe();
 }
 
 /// Puts routes behind what every request goes through.
@@ -149,8 +163,8 @@ async fn measure(request: Request, next: Next) -> Response {
         (Class::Api | Class::Auth, None) => "/api",
     };
     let labels = [("route", route.to_owned()), ("method", method.to_owned()), ("status", status.as_str().to_owned())];
-    metrics::counter!("rally_http_requests_total", &labels).increment(1);
-    metrics::histogram!("rally_http_request_seconds", "route" => route.to_owned()).record(elapsed);
+    counter!(REQUESTS, &labels).increment(1);
+    histogram!(REQUEST_SECONDS, "route" => route.to_owned()).record(elapsed);
     let ms = elapsed.as_secs_f64() * 1_000.0;
     tracing::debug!(method, route, status = status.as_u16(), ms, request_id = ?id, "answered");
     response
@@ -184,7 +198,7 @@ fn class_of(path: &str) -> Class {
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = what.unwrap_or("unknown"), "a request's handler has panicked");
-    metrics::counter!("rally_http_panics_total").increment(1);
+    counter!(PANICS).increment(1);
     Problem::internal().into_response()
 }
 

@@ -93,6 +93,16 @@ impl Drop for ConnectionPlace {
 }
 
 const CONNECTIONS: &str = "rally_http_connections";
+const ACCEPTED: &str = "rally_http_connections_total";
+const ACCEPT_ERRORS: &str = "rally_http_accept_errors_total";
+const CUT: &str = "rally_http_connections_cut_total";
+
+pub(crate) fn describe() {
+    metrics::describe_gauge!(CONNECTIONS, "connections open, WebSockets among them");
+    metrics::describe_counter!(ACCEPTED, "connections that found a place");
+    metrics::describe_counter!(ACCEPT_ERRORS, "connections that the machine did not give us");
+    metrics::describe_counter!(CUT, "HTTP connections cut off since they did not end in time");
+}
 
 /// Serves until `stop`, then waits a little for what is being answered. Once the drain has begun, each connection ends
 /// with the answer that it waits for.
@@ -123,7 +133,7 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer)) => server.clone().accept(&tasks, stream, peer.ip().to_canonical()),
             Err(error) => {
-                metrics::counter!("rally_http_accept_errors_total").increment(1);
+                metrics::counter!(ACCEPT_ERRORS).increment(1);
                 tracing::warn!(%error, "cannot accept a connection");
                 sleep(ACCEPT_AGAIN_AFTER).await;
             }
@@ -149,7 +159,7 @@ impl Server {
     fn accept(self: Arc<Self>, tasks: &TaskTracker, stream: TcpStream, peer: IpAddr) {
         match self.place(peer) {
             Ok(place) => {
-                metrics::counter!("rally_http_connections_total").increment(1);
+                metrics::counter!(ACCEPTED).increment(1);
                 metrics::gauge!(CONNECTIONS).increment(1.0);
                 let connected = Connected { peer, _place: Some(Arc::new(place)) };
                 tasks.spawn(self.connection(stream, connected));
@@ -192,24 +202,31 @@ impl Server {
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         let mut connection = pin!(connection);
+        // Who comes while this edge ends gets one answer: a connection that is asked to end before its first request
+        // would get none.
+        let came_late = self.drain.has_begun();
         // Whatever goes wrong on a connection is the peer's affair, and is over with it.
         tokio::select! {
             _ = connection.as_mut() => return,
-            _ = self.drain.begun() => {}
+            _ = self.drain.begun(), if !came_late => {}
             () = sleep(self.config.connection_within) => {}
         }
         connection.as_mut().graceful_shutdown();
         if timeout(self.config.finish_within, connection).await.is_err() {
-            metrics::counter!("rally_http_connections_cut_total").increment(1);
+            metrics::counter!(CUT).increment(1);
         }
     }
 }
 
-/// Says why not, and waits for the other end to close: a reset could overtake the answer.
+/// Says why not: after something has been asked, since clients take an answer without a question for an error. Then
+/// waits for the other end to close, since a reset could overtake the answer.
 async fn farewell(mut stream: TcpStream, problem: &Problem) -> std::io::Result<()> {
+    let mut scratch = [0; 1024];
+    if stream.read(&mut scratch).await? == 0 {
+        return Ok(());
+    }
     stream.write_all(&problem.to_http1()).await?;
     stream.shutdown().await?;
-    let mut scratch = [0; 1024];
     while stream.read(&mut scratch).await? > 0 {}
     Ok(())
 }

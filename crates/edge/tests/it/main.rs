@@ -1,0 +1,14 @@
+//! An edge from outside: real sockets, a real Redis and Postgres, and a worker that does what the test says.
+
+#![allow(clippy::unwrap_used)]
+
+mod api;
+mod ending;
+mod gates;
+mod matches;
+mod queue;
+mod serving;
+mod sessions;
+mod slow_readers;
+mod sockets;
+mod support;
