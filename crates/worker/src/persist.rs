@@ -132,6 +132,7 @@ impl Persister {
         }
     }
 
+    #[expect(clippy::vec_box, reason = "they come and go in boxes")]
     async fn create(&self, specs: Vec<Box<MatchSpec>>) {
         let rows: Vec<_> = specs.iter().map(|spec| self.new_match(spec)).collect();
         let created = self.store.create_matches(&rows).await;
