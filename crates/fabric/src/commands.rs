@@ -81,6 +81,11 @@ impl Commands {
         self.link.replace();
     }
 
+    /// Whether the connection stands as far as the library knows.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.link.connected().is_some()
+    }
+
     /// Runs one command.
     pub(crate) async fn run<T, F: Future<Output = Result<T, Error>>>(
         &self,

@@ -3,11 +3,13 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use fred::{
+    error::{Error, ErrorKind},
     interfaces::ClientLike as _,
     types::{InfoKind, Value},
 };
@@ -17,13 +19,16 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    CheckError, ConnectError, FabricConfig, Lease, Nodes, ReadyError,
+    CheckError, ConnectError, FabricConfig, Lease, Nodes, ReadyError, RedisCause,
     commands::Commands,
     link::{Plan, Purpose, Replaceable},
     mailbox::{self, Mailbox, Outbox},
     membership::{Membership, NameState},
     topics::TopicHub,
 };
+
+/// When Redis goes away in the middle of a check.
+const CHECK_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// Whether messages get through, judged by messages of this node to itself through its own mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +74,7 @@ impl fmt::Debug for Fabric {
 
 impl Fabric {
     /// Starts the tasks, within a tokio runtime. Redis need not be up: see [`ready`](Self::ready). All tasks end when
-    /// `shutdown` is cancelled; the node then leaves the registry by itself ([`finished`](Self::finished) waits for that).
+    /// `shutdown` is cancelled: bundles that wait still go out, and the node leaves the registry by itself ([`finished`](Self::finished) waits for that).
     pub fn connect(config: FabricConfig, shutdown: CancellationToken) -> Result<Self, ConnectError> {
         let bounds = config.bounds;
         if config.name.is_empty() {
@@ -156,7 +161,11 @@ impl Fabric {
             .run("check", async |client| {
                 let mut answers: Vec<Value> = Vec::new();
                 if client.is_clustered() {
-                    for server in client.active_connections() {
+                    let servers = client.active_connections();
+                    if servers.is_empty() {
+                        return Err(Error::new(ErrorKind::IO, "no connection to any master"));
+                    }
+                    for server in servers {
                         answers.push(client.with_cluster_node(server).info(Some(InfoKind::Memory)).await?);
                     }
                 } else {
@@ -182,7 +191,18 @@ impl Fabric {
             if let NameState::Taken { by } = state {
                 return Err(ReadyError::NameTaken { name: self.inner.config.name.clone(), other: by });
             }
-            self.check().await?;
+            loop {
+                match self.check().await {
+                    Ok(()) => break,
+                    Err(CheckError::Redis(error)) if matches!(error.cause, RedisCause::Reply(_)) => {
+                        // An account that may not ask is no reason not to start.
+                        tracing::warn!(%error, "cannot see whether Redis evicts keys");
+                        break;
+                    }
+                    Err(CheckError::Redis(_)) => tokio::time::sleep(CHECK_AGAIN_AFTER).await,
+                    Err(unfit @ CheckError::Evicts { .. }) => return Err(unfit.into()),
+                }
+            }
             let is_up = |state: &LinkState| matches!(state, LinkState::Up { .. });
             link.wait_for(is_up).await.map_err(|_| ReadyError::Shutdown)?;
             Ok(())

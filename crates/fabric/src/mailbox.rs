@@ -60,7 +60,7 @@ impl Outbox {
     }
 }
 
-/// Publishes what is in a bus' queue, until `shutdown`.
+/// Publishes what is in a bus' queue. At `shutdown` what waits there already still goes out: nodes say goodbye.
 pub(crate) async fn publish(
     mut queue: mpsc::Receiver<(NodeId, Bytes)>,
     link: Arc<Replaceable>,
@@ -78,7 +78,7 @@ pub(crate) async fn publish(
     loop {
         tokio::select! {
             biased;
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled(), if !queue.is_closed() => queue.close(),
             Some(result) = in_flight.next(), if !in_flight.is_empty() => match result {
                 Ok(()) => {
                     failing_since = None;
@@ -98,7 +98,7 @@ pub(crate) async fn publish(
             },
             n = queue.recv_many(&mut batch, BATCH_MAX), if in_flight.len() < batches_max => {
                 if n == 0 {
-                    return;
+                    break;
                 }
                 let Some(client) = link.connected() else {
                     // What waits for a connection is stale when that comes.
@@ -124,6 +124,8 @@ pub(crate) async fn publish(
             }
         }
     }
+    // Each ends by the commands' timeout.
+    while in_flight.next().await.is_some() {}
 }
 
 async fn publish_one(client: Client, channel: Str, bundle: Bytes) -> Result<(), fred::error::Error> {

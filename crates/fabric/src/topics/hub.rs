@@ -251,6 +251,10 @@ impl Task {
 
     /// Sends markers to what is not confirmed, and to the probe's channel.
     fn mark(&mut self, now: Instant) {
+        // While there is no connection, markers would only fill the queue of commands.
+        if !self.commands.is_connected() {
+            return;
+        }
         let mut channels = Vec::new();
         for (channel, topic) in &mut self.topics {
             let is_due = !topic.confirmed && topic.marked_at.is_none_or(|at| now.since(at) >= MARK_EVERY);

@@ -151,3 +151,17 @@ async fn a_full_inbox_drops_and_counts_and_goes_on() {
     assert!(sender.fabric.send(slow.id(), parcel(7)));
     assert_eq!(number(&slow.recv().await), 7);
 }
+
+#[tokio::test]
+async fn what_was_sent_before_the_shutdown_goes_out() {
+    let redis = Redis::start().await;
+    let mut receiver = node(&redis.url(), "receiver").await;
+    let sender = node(&redis.url(), "sender").await;
+    for n in 0..500 {
+        assert!(sender.fabric.send(receiver.id(), parcel(n)));
+    }
+    sender.leave().await;
+    for n in 0..500 {
+        assert_eq!(number(&receiver.recv().await), n);
+    }
+}

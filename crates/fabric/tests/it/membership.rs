@@ -130,6 +130,15 @@ async fn a_redis_that_evicts_is_refused() {
 }
 
 #[tokio::test]
+async fn an_account_that_may_not_ask_for_memory_still_starts() {
+    let redis = Redis::start().await;
+    redis.cli(&["ACL", "SETUSER", "rally", "on", ">a-password", "~rally:*", "&rally:*", "+@all", "-info"]).await;
+    let denied = redis.cli(&["ACL", "DRYRUN", "rally", "INFO"]).await;
+    assert!(!denied.starts_with("OK"), "{denied}");
+    let _node = node(&redis.url().replace("redis://", "redis://rally:a-password@"), "limited").await;
+}
+
+#[tokio::test]
 async fn without_redis_a_node_starts_and_waits() {
     let mut redis = Redis::start().await;
     redis.kill().await;

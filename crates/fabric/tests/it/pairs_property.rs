@@ -157,7 +157,10 @@ impl World {
 
     fn flush(&mut self, node: usize) {
         let wire = &mut self.wire;
-        self.nodes[node].pairs.flush(self.now, |to, bundle| wire.push((to.to_bits() as usize - 1, bundle)));
+        let pairs = &mut self.nodes[node].pairs;
+        pairs.flush(self.now, |to, bundle| wire.push((to.to_bits() as usize - 1, bundle)));
+        // Otherwise its owner would spin.
+        assert!(!pairs.has_entries() && pairs.next_deadline().is_none_or(|deadline| deadline > self.now));
     }
 
     fn deliver(&mut self, to: usize, bundle: &[u8]) {
