@@ -410,7 +410,6 @@ impl Hub {
         if comes_due(&mut self.due.nodes, now, NODES_PERIOD) {
             self.metrics.matches.set(self.matches.len() as f64);
             self.pairs.take_stats().record();
-            self.pairs.take_stats().record();
             self.set_load();
             self.forget_the_dead();
         }
