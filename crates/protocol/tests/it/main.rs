@@ -1,5 +1,5 @@
 //! The wire, byte by byte.
-#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, unreachable_pub)]
 
 mod bundles;
 mod document;
