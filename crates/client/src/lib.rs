@@ -1,10 +1,11 @@
 //! Rust SDK for Rally: sign in, connect to any edge, stay connected, get typed events.
 //!
 //! ```no_run
-//! # use rally_client::{Api, Client, Config, Event, protocol::{JoinAs, MatchJoin, Mode, QueueJoin, ServerMessage}};
+//! # use rally_client::{Api, Client, Config, EdgeUrl, protocol::{JoinAs, MatchJoin, Mode, QueueJoin, ServerMessage}};
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let edge = "http://localhost:8080".parse()?;
-//! let mut client = Client::start(Config::new([edge]), Api::new(edge).sign_in_as_guest("alice").await?);
+//! let edge: EdgeUrl = "http://localhost:8080".parse()?;
+//! let identity = Api::new(edge.clone()).sign_in_as_guest("alice").await?;
+//! let mut client = Client::start(Config::new([edge]), identity);
 //! client.connected().await;
 //! client.send(QueueJoin { mode: Mode::Casual, skill: None })?;
 //! while let Some(event) = client.next().await { println!("{event:?}"); }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The tick thread owns every match. It waits for its next deadline and for nothing else: what takes time is an
-//! [effect](effect::Effect), and comes back as an [answer](effect::Answer).
+//! effect, and comes back as an answer.
 
 mod config;
 mod convert;

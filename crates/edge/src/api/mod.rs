@@ -1,6 +1,6 @@
 //! The HTTP API: `/api/v1`.
 //!
-//! [`types`] has what travels, [`body`] reads it and names every fault, the other modules answer. A handler holds no
+//! [`types`] has what travels, `body` reads it and names every fault, the other modules answer. A handler holds no
 //! state of its own: Postgres says who is who and who plays where, Redis who waits, a worker takes each match.
 
 mod auth;

@@ -1,6 +1,6 @@
 //! The hub: which connection is in which match, and the edge's side of its talk with the workers.
 //!
-//! One task owns it all. Connections and the HTTP API send it [`Event`]s through a bounded channel; bundles come from
+//! One task owns it all. Connections and the HTTP API send it `Event`s through a bounded channel; bundles come from
 //! the mailbox. It writes to sockets itself (see `socket`), so a snapshot's way from the mailbox to a socket wakes no
 //! other task.
 
