@@ -1,0 +1,18 @@
+//! The whole cluster as processes: the executable itself, real servers, and clients as players and third parties have
+//! them.
+//!
+//! Most tests share one `rally dev`, started by the first. Those that end nodes, or need other settings, start their
+//! own. All wait for conditions, so that a busy machine makes them slower and nothing else.
+
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod cli;
+mod dev;
+mod draining;
+mod forged;
+mod limits;
+mod matches;
+mod reconnecting;
+mod secrets;
+mod support;
