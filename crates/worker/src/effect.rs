@@ -52,12 +52,20 @@ pub(crate) enum Effect {
         /// What it leaves behind.
         result: Box<FinishedMatch>,
     },
-    /// Record that this match was given up without a result. Answered by [`Answer::Voided`].
+    /// Record that this match was given up without a result. Answered by [`Answer::Voided`], however long it takes.
     Void {
         /// The match.
         match_id: MatchId,
         /// Our epoch.
         epoch: Epoch,
+    },
+    /// Ask which of these are still ours, after a lapse of the lease. Answered by [`Answer::Confirmed`], however long
+    /// it takes.
+    Confirm {
+        /// Which lapse.
+        lapse: u64,
+        /// The matches that are in play.
+        matches: Vec<(MatchId, Epoch)>,
     },
     /// Put somebody whose opponent never came back in line, before all others.
     Requeue(Box<Ticket>),
@@ -65,6 +73,24 @@ pub(crate) enum Effect {
     Own(Vec<(MatchId, Epoch)>),
     /// Take this one out of the cache.
     Disown(MatchId, Epoch),
+}
+
+impl Effect {
+    /// A fixed label for counters.
+    pub(crate) const fn label(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create",
+            Self::Claim { .. } => "claim",
+            Self::Started { .. } => "start",
+            Self::Goal { .. } => "goal",
+            Self::Finish { .. } => "finish",
+            Self::Void { .. } => "void",
+            Self::Confirm { .. } => "confirm",
+            Self::Requeue(_) => "requeue",
+            Self::Own(_) => "own",
+            Self::Disown(..) => "disown",
+        }
+    }
 }
 
 /// A request to join, as it came from an edge.
@@ -95,19 +121,23 @@ impl Refused {
 }
 
 /// What became of a match that was to be created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Grant {
     /// It is this worker's, at this epoch.
     Here { epoch: Epoch, seed: u64 },
     /// It exists already, and another worker has it.
     Elsewhere,
+    /// It cannot be.
+    Refused(Refused),
+    /// Postgres did not answer: it may have been created.
+    Unknown(Refused),
 }
 
 /// What the tick thread hears.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// A match may begin, or may not.
-    Created { spec: Box<MatchSpec>, granted: Result<Grant, Refused> },
+    Created { spec: Box<MatchSpec>, grant: Grant },
     /// A seat was granted, or was not.
     Claimed { match_id: MatchId, side: Side, join: Box<Joining>, granted: Result<(), Refused> },
     /// A result is recorded; ratings before and after, left and right, if the match was rated.
@@ -116,6 +146,8 @@ pub(crate) enum Answer {
     Fenced { match_id: MatchId },
     /// A match is recorded as abandoned.
     Voided { match_id: MatchId },
+    /// After this lapse, these are not ours any more.
+    Confirmed { lapse: u64, lost: Vec<MatchId> },
     /// From a director: have this match hosted by that worker, and say how it went.
     Place { worker: NodeId, spec: Box<MatchSpec>, reply: oneshot::Sender<Result<(), Refused>> },
     /// From a director: tell an edge.

@@ -1,4 +1,4 @@
-//! How late the steps are: each into a histogram, and the 99th percentile of the last second for the registry.
+//! How late the steps are: the 99th percentile of the last second, for the registry.
 
 use std::time::Duration;
 
@@ -23,7 +23,6 @@ impl Lateness {
     }
 
     pub(crate) fn record(&mut self, lateness: Duration) {
-        metrics::histogram!("rally_tick_lateness_us").record(lateness.as_secs_f64() * 1e6);
         // A loop that catches up runs more steps than fit a second; those beyond are like the ones before.
         if self.window_us.len() < self.window_us.capacity() {
             self.window_us.push(u32::try_from(lateness.as_micros()).unwrap_or(u32::MAX));

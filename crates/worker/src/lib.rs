@@ -16,12 +16,14 @@ mod effect;
 mod host;
 mod lateness;
 mod matchmaker;
+mod metrics;
 mod pacing;
 mod persist;
 mod shard;
 #[cfg(test)]
 mod shard_tests;
 mod sweeper;
+mod tenure;
 mod tick_loop;
 
 use std::{io, thread, time::Duration};
@@ -37,8 +39,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    effect::Answer, host::HostConfig, matchmaker::Matchmaker, persist::Persister, shard::Shard, sweeper::Sweeper,
-    tick_loop::TickLoop,
+    effect::Answer, host::HostConfig, matchmaker::Matchmaker, metrics::Metrics, persist::Persister, shard::Shard,
+    sweeper::Sweeper, tick_loop::TickLoop,
 };
 
 /// Effects on their way; beyond it they wait with the tick thread.
@@ -95,14 +97,16 @@ pub async fn run(config: WorkerConfig, ports: Ports) -> Result<(), WorkerError> 
 
     let host =
         HostConfig { me, matches_max: config.matches_max, room: RoomSettings { score_to_win: config.score_to_win } };
+    let metrics = Metrics::new();
     let tick_loop = TickLoop {
-        shard: Shard::new(host, Pairs::new(me, incarnation, keys)),
+        shard: Shard::new(host, Pairs::new(me, incarnation, keys), metrics.clone()),
         fabric: fabric.clone(),
         mailbox: fabric.take_mailbox().ok_or(WorkerError::MailboxTaken)?,
         answers,
         effects: effects_to,
         busy: busy_to,
         stop: stop.clone(),
+        metrics,
     };
     let ticking = thread::Builder::new()
         .name("tick".into())
@@ -114,19 +118,13 @@ pub async fn run(config: WorkerConfig, ports: Ports) -> Result<(), WorkerError> 
         .map_err(WorkerError::Thread)?;
 
     let tasks = TaskTracker::new();
-    let persister = Persister {
-        store: store.clone(),
-        fabric: fabric.clone(),
-        owner,
-        score_to_win: config.score_to_win,
-        answers: answers_to.clone(),
-    };
+    let persister = Persister::new(store.clone(), fabric.clone(), owner, config.score_to_win, answers_to.clone());
     let persisting = tasks.spawn(persister.run(effects));
     for mode in matchmaker::MODES {
         let (fabric, store, answers, drain) = (fabric.clone(), store.clone(), answers_to.clone(), drain.clone());
         tasks.spawn(Matchmaker { mode, fabric, store, answers, drain }.run());
     }
-    tasks.spawn(Sweeper { fabric, store, me: owner, drain: drain.clone() }.run());
+    tasks.spawn(Sweeper::new(fabric, store, owner, drain.clone()).run());
     tasks.close();
 
     // The guard keeps the process until the last match is recorded.

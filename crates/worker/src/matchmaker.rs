@@ -1,11 +1,13 @@
 //! The director of a queue: pairs those who wait, oldest first, and has their matches hosted.
 //!
 //! One worker holds its lease, but the lease is a hint. What keeps a ticket from being paired twice is that pairing is
-//! one script in Redis; what keeps a player from two matches is `active_seats` in Postgres. A pair whose director died
-//! stays `pending`, and whoever holds the lease next finishes it under the match id that was chosen for it.
+//! one script in Redis; what keeps a player from two matches is `active_seats` in Postgres. A pair of which it is not known
+//! whether its match exists (its director died, a worker or Postgres did not answer) stays `pending`, and whoever
+//! holds the lease 2 s later goes on with it under the match id that was chosen for it.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use rally_fabric::{Fabric, Pair, Ticket};
 use rally_protocol::{
     client::v1::{ErrorCode, MatchFound, Mode, Side, UserInfo},
@@ -13,7 +15,7 @@ use rally_protocol::{
 };
 use rally_service::{clock, drain::Drain, entropy};
 use rally_store::Store;
-use rally_units::{MatchId, placement};
+use rally_units::{Instant, MatchId, placement};
 use tokio::{
     sync::{mpsc, oneshot},
     time::MissedTickBehavior,
@@ -31,8 +33,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const RENEW_EVERY: Duration = Duration::from_millis(250);
 /// Pairs taken at once. Ten times a second, that is a thousand tickets in half a second.
 const PAIRS_MAX: usize = 100;
-/// How long a worker may take to host a match before the pair is put back.
+/// Pairs whose matches are being made. Beyond it the others stay in line.
+const IN_HAND_MAX: usize = 1_000;
+/// How long a worker may take to host a match.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(2);
+/// No new pairs for this long after one that came to nothing because the cluster is full or Postgres away: it would be
+/// put back and taken again ten times a second.
+const REST: Duration = Duration::from_secs(1);
 
 /// One mode's director.
 pub(crate) struct Matchmaker {
@@ -43,6 +50,15 @@ pub(crate) struct Matchmaker {
     pub(crate) drain: Drain,
 }
 
+/// What became of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    /// Its match exists, or it was put back.
+    Settled,
+    /// It was put back or stays pending, and the next one would fare no better.
+    NotNow,
+}
+
 impl Matchmaker {
     /// Runs until this worker drains.
     pub(crate) async fn run(self) {
@@ -51,19 +67,36 @@ impl Matchmaker {
         let mut renew = tokio::time::interval(RENEW_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut making = FuturesUnordered::new();
+        // A stale pair comes up again and again while it is being made.
+        let mut in_hand = HashSet::new();
+        let mut rests_until = Instant::default();
         loop {
-            tokio::select! {
+            let pairs = tokio::select! {
                 biased;
                 _ = self.drain.begun() => break,
-                _ = renew.tick() => {
-                    if matches!(lease.try_hold().await, Ok(true)) {
-                        self.adopt().await;
+                Some((match_id, made)) = making.next(), if !making.is_empty() => {
+                    in_hand.remove(&match_id);
+                    if made == Made::NotNow {
+                        rests_until = clock::now() + REST;
                     }
+                    continue;
                 }
+                _ = renew.tick() => match lease.try_hold().await {
+                    Ok(true) => self.adopt().await,
+                    Ok(false) | Err(_) => continue,
+                },
                 _ = look.tick() => {
-                    if lease.holds(clock::now()) {
-                        self.pair().await;
+                    let now = clock::now();
+                    if !lease.holds(now) || now < rests_until {
+                        continue;
                     }
+                    self.pair(PAIRS_MAX.min(IN_HAND_MAX.saturating_sub(in_hand.len()))).await
+                }
+            };
+            for pair in pairs {
+                if in_hand.insert(pair.match_id) {
+                    making.push(self.make(pair));
                 }
             }
         }
@@ -71,65 +104,82 @@ impl Matchmaker {
         if let Err(error) = lease.release().await {
             tracing::debug!(mode = %self.mode, %error, "a director's lease runs out by itself");
         }
+        while making.next().await.is_some() {}
     }
 
-    /// Takes the pairs off the queue and sees each to its match, all at once.
-    async fn pair(&self) {
-        if self.fabric.nodes().workers().is_empty() {
-            return;
+    async fn pair(&self, pairs_max: usize) -> Vec<Pair> {
+        if pairs_max == 0 || self.fabric.nodes().workers().is_empty() {
+            return Vec::new();
         }
-        let ids: Vec<_> = (0..PAIRS_MAX).map(|_| MatchId::from_uuid(Uuid::now_v7())).collect();
-        match self.fabric.queue().pair(self.mode, &ids).await {
-            Ok(pairs) => self.see_to(pairs).await,
-            Err(error) => tracing::debug!(mode = %self.mode, %error, "cannot pair"),
-        }
+        let ids: Vec<_> = (0..pairs_max).map(|_| MatchId::from_uuid(Uuid::now_v7())).collect();
+        let pairs = self.fabric.queue().pair(self.mode, &ids).await;
+        pairs.inspect_err(|error| tracing::debug!(mode = %self.mode, %error, "cannot pair")).unwrap_or_default()
     }
 
-    /// Finishes what a director before this one began.
-    async fn adopt(&self) {
-        match self.fabric.queue().stale_pending(self.mode).await {
-            Ok(pairs) => self.see_to(pairs).await,
-            Err(error) => tracing::debug!(mode = %self.mode, %error, "cannot look for left-over pairs"),
-        }
+    /// Pairs that a director before this one began, or this one could not make.
+    async fn adopt(&self) -> Vec<Pair> {
+        let pairs = self.fabric.queue().stale_pending(self.mode).await;
+        pairs
+            .inspect_err(|error| tracing::debug!(mode = %self.mode, %error, "cannot look for left-over pairs"))
+            .unwrap_or_default()
     }
 
-    async fn see_to(&self, pairs: Vec<Pair>) {
-        futures_util::future::join_all(pairs.into_iter().map(|pair| self.make(pair))).await;
-    }
-
-    async fn make(&self, pair: Pair) {
+    async fn make(&self, pair: Pair) -> (MatchId, Made) {
         let match_id = pair.match_id;
-        match self.place(&pair).await {
+        let made = match self.place(&pair).await {
             Ok(()) => {
-                // Whatever becomes of this answer, the match exists: both are told, and find it in `welcome` too.
-                if let Err(error) = self.fabric.queue().finish(self.mode, match_id).await {
-                    tracing::debug!(%match_id, %error, "a pair stays pending");
-                }
-                self.tell(&pair.left, &pair.right, match_id, Side::Left).await;
-                self.tell(&pair.right, &pair.left, match_id, Side::Right).await;
-                metrics::counter!("rally_matchmaker_pairs_total", "mode" => self.mode.as_str()).increment(1);
+                self.announce(&pair).await;
+                Made::Settled
             }
             Err(refused) => {
                 tracing::info!(%match_id, mode = %self.mode, %refused, "a pair came to nothing");
-                metrics::counter!("rally_matchmaker_reverts_total", "mode" => self.mode.as_str()).increment(1);
-                self.undo(&pair, &refused).await;
+                match refused.code {
+                    // The match may exist: whoever goes on with the pair finds out.
+                    ErrorCode::Unavailable | ErrorCode::Internal => Made::NotNow,
+                    ErrorCode::AtCapacity => {
+                        self.undo(&pair, &refused).await;
+                        Made::NotNow
+                    }
+                    _ => {
+                        self.undo(&pair, &refused).await;
+                        Made::Settled
+                    }
+                }
             }
+        };
+        (match_id, made)
+    }
+
+    async fn announce(&self, pair: &Pair) {
+        let match_id = pair.match_id;
+        match self.fabric.queue().finish(self.mode, match_id).await {
+            Ok(true) => {}
+            // Another director has told them.
+            Ok(false) => return,
+            // Whatever becomes of this, the match exists: both are told, and find it in `welcome` too.
+            Err(error) => tracing::debug!(%match_id, %error, "a pair stays pending"),
         }
+        self.tell(&pair.left, &pair.right, match_id, Side::Left).await;
+        self.tell(&pair.right, &pair.left, match_id, Side::Right).await;
+        metrics::counter!("rally_matchmaker_pairs_total", "mode" => self.mode.as_str()).increment(1);
     }
 
     async fn undo(&self, pair: &Pair, refused: &Refused) {
+        metrics::counter!("rally_matchmaker_reverts_total", "mode" => self.mode.as_str()).increment(1);
         let reverted = self.fabric.queue().revert(self.mode, pair.match_id).await;
         if let Err(error) = reverted {
             return tracing::debug!(match_id = %pair.match_id, %error, "a pair stays pending");
         }
-        // Who is in another match must not come up again and again, with a new opponent each time.
-        if refused.code == ErrorCode::AlreadyInMatch {
-            for ticket in [&pair.left, &pair.right] {
-                if matches!(self.store.active_match(ticket.user).await, Ok(Some(_)))
-                    && let Err(error) = self.fabric.queue().leave(ticket.user).await
-                {
-                    tracing::debug!(user = %ticket.user, %error, "cannot take a player off the queue");
-                }
+        // Who cannot play must not come up again and again, with a new opponent each time.
+        for ticket in [&pair.left, &pair.right] {
+            let is_hopeless = match refused.code {
+                ErrorCode::AlreadyInMatch => matches!(self.store.active_match(ticket.user).await, Ok(Some(_))),
+                // A user that Postgres does not know, for one. Which of the two is not said.
+                ErrorCode::InvalidInput => true,
+                _ => false,
+            };
+            if is_hopeless && let Err(error) = self.fabric.queue().leave(ticket.user).await {
+                tracing::debug!(user = %ticket.user, %error, "cannot take a player off the queue");
             }
         }
     }

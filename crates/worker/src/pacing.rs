@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use rally_units::{Instant, TickSchedule};
+use rally_units::{Instant, TICK_HZ, TickSchedule};
 
 /// Phases over which the matches of a worker are spread, so that their sends do not come in one burst.
 pub(crate) const PHASES: usize = 4;
@@ -52,12 +52,8 @@ impl Pacing {
         let lateness = now - due;
         let mut shed_ticks = 0;
         if now >= self.schedule.due(self.next + CATCH_UP_STEPS_MAX) {
-            // Count what is skipped before the schedule that says so is replaced.
-            let mut skipped = CATCH_UP_STEPS_MAX;
-            while now >= self.schedule.due(self.next + skipped + PHASES as u64) {
-                skipped += PHASES as u64;
-            }
-            shed_ticks = skipped / PHASES as u64;
+            // Whole ticks. A machine that was suspended is late by days: this must not count them one by one.
+            shed_ticks = (lateness.as_nanos() * u128::from(TICK_HZ) / 1_000_000_000) as u64;
             self.restart(now);
         }
         let phase = ((self.before + self.next) % PHASES as u64) as usize;
@@ -65,8 +61,8 @@ impl Pacing {
         (Pace::Step { phase, lateness }, shed_ticks)
     }
 
-    /// Starts anew at `now`: after a stall, or when the loop stood still on purpose.
-    pub(crate) fn restart(&mut self, now: Instant) {
+    /// Starts anew at `now`.
+    fn restart(&mut self, now: Instant) {
         self.before += self.next;
         self.next = 0;
         self.schedule = TickSchedule::new(now, PHASES as u32);
@@ -74,17 +70,32 @@ impl Pacing {
 }
 
 /// In how many bursts a tick's bundles go out: 4, or 2 or 1 where a node would otherwise send or receive too many.
-///
-/// A worker sends to `edges` edges; an edge receives from `workers` workers.
-pub(crate) fn bursts(edges: usize, workers: usize) -> usize {
-    let peers = edges.max(workers) as u32;
-    [4, 2].into_iter().find(|bursts| peers * rally_units::TICK_HZ * bursts <= BUNDLES_PER_S_MAX).unwrap_or(1) as usize
+#[derive(Debug)]
+pub(crate) struct Bursts {
+    now: usize,
+    wanted: usize,
 }
 
-/// The phases that run at the step of `phase` when a tick has this many bursts.
-pub(crate) fn phases_at(phase: usize, bursts: usize) -> std::ops::Range<usize> {
-    let width = PHASES / bursts;
-    if phase.is_multiple_of(width) { phase..phase + width } else { phase..phase }
+impl Bursts {
+    pub(crate) const fn new() -> Self {
+        Self { now: PHASES, wanted: PHASES }
+    }
+
+    /// A worker sends to `edges` edges; an edge receives from `workers` workers. Counts from the next tick on.
+    pub(crate) fn set_peers(&mut self, edges: usize, workers: usize) {
+        let peers = u32::try_from(edges.max(workers)).unwrap_or(u32::MAX);
+        let fits = |bursts: &u32| peers.saturating_mul(TICK_HZ * bursts) <= BUNDLES_PER_S_MAX;
+        self.wanted = [4, 2].into_iter().find(fits).unwrap_or(1) as usize;
+    }
+
+    /// The phases that run at the step of `phase`. Each runs once a tick, also in that in which the number changes.
+    pub(crate) fn at(&mut self, phase: usize) -> std::ops::Range<usize> {
+        if phase == 0 {
+            self.now = self.wanted;
+        }
+        let width = PHASES / self.now;
+        if phase.is_multiple_of(width) { phase..phase + width } else { phase..phase }
+    }
 }
 
 #[cfg(test)]
@@ -138,11 +149,40 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_that_slept_for_a_year_goes_on_at_once() {
+        let mut pacing = Pacing::new(at_ms(0));
+        const YEAR_S: u64 = 365 * 86_400;
+        let started = std::time::Instant::now();
+        assert_eq!(pacing.poll(at_ms(YEAR_S * 1_000)).1, YEAR_S * 60);
+        assert!(started.elapsed() < Duration::from_millis(10), "in one step, not one for each tick");
+    }
+
+    #[test]
     fn many_peers_merge_phases() {
-        assert_eq!([bursts(2, 2), bursts(10, 3), bursts(11, 3), bursts(3, 20), bursts(21, 1)], [4, 4, 2, 2, 1]);
-        for n in [1, 2, 4] {
-            let all: Vec<usize> = (0..PHASES).flat_map(|phase| phases_at(phase, n)).collect();
-            assert_eq!(all, [0, 1, 2, 3], "each phase runs once a tick with {n} bursts");
+        let bursts_of = |edges, workers| {
+            let mut bursts = Bursts::new();
+            bursts.set_peers(edges, workers);
+            bursts.at(0);
+            bursts.now
+        };
+        assert_eq!([(2, 2), (10, 3), (11, 3), (3, 20), (21, 1)].map(|(e, w)| bursts_of(e, w)), [4, 4, 2, 2, 1]);
+    }
+
+    #[test]
+    fn each_phase_runs_once_a_tick_while_peers_come_and_go() {
+        let mut bursts = Bursts::new();
+        for step in 0..400 {
+            bursts.set_peers([2, 11, 21, 12][step / 3 % 4], 1);
+            let phase = step % PHASES;
+            if phase == 0 {
+                // Every number of bursts begins with phase 0, so a tick's phases are those until the next such step.
+                let mut all: Vec<usize> = bursts.at(0).collect();
+                for phase in 1..PHASES {
+                    bursts.set_peers([21, 2, 11][(step + phase) % 3], 1);
+                    all.extend(bursts.at(phase));
+                }
+                assert_eq!(all, [0, 1, 2, 3]);
+            }
         }
     }
 }

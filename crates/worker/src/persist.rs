@@ -1,23 +1,25 @@
 //! Carries out the tick thread's effects: Postgres for what must last, Redis for hints.
 //!
-//! Matches to be created are taken together, up to a hundred in one transaction. A result is tried until it is recorded
-//! or another owner turns out to have the word: with Postgres away, finished matches wait here. All else that fails is
-//! told to whoever asked.
+//! Effects are taken as they come, so that none holds up another: those that Postgres keeps waiting must not keep Redis
+//! from hearing who owns what. What a match's end hangs on is tried until it is known (`ends`); there is at most one
+//! of these for each match. All else waits in a bounded number of places, and is shed when they are taken: a
+//! question is answered with `unavailable`, and what is only noted is dropped, to be made good by a later note.
+//!
+//! Matches to be created are taken together, up to a hundred in one transaction.
 
-use std::{sync::Arc, time::Duration};
+mod ends;
 
-use rally_fabric::{Fabric, Owned};
+use std::sync::Arc;
+
+use rally_fabric::{Fabric, Joined, Owned};
 use rally_protocol::{
-    client::v1::{ErrorCode, Mode},
+    client::v1::{ErrorCode, Mode, Side},
     cluster::v1::{Control, MatchSpec, SeatSpec},
 };
-use rally_room::FinishedMatch;
-use rally_service::{backoff::Backoff, clock, entropy};
-use rally_store::{
-    ClaimError, CreateError, FenceError, FinishError, Finished, NewMatch, Owner, Score, Seat, Store, StoreError,
-};
+use rally_service::entropy;
+use rally_store::{ClaimError, CreateError, FenceError, NewMatch, Owner, Score, Seat, Store, StoreError};
 use rally_units::{Epoch, MatchId};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -25,53 +27,126 @@ use crate::{
     effect::{Answer, Effect, Grant, Joining, Refused},
 };
 
-/// Effects carried out at once. Each holds at most one connection of the pool, which has fewer.
-const IN_FLIGHT_MAX: usize = 64;
+/// Effects for Postgres that wait or are carried out, those of matches' ends apart; creations count once for each batch.
+const POSTGRES_PLACES: usize = 1_024;
+/// Effects for Redis that are carried out. None waits for another.
+const REDIS_PLACES: usize = 1_024;
+/// Effects for Postgres that are carried out at once. Each holds one connection of the pool, which has fewer; more
+/// would wait there, and fail after the pool's patience.
+const AT_ONCE_MAX: usize = 48;
+/// The same for the ends of matches.
+const ENDS_AT_ONCE_MAX: usize = 16;
 /// Matches created by one call of the store.
 const CREATE_BATCH_MAX: usize = 100;
 
 /// What a persister needs. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Persister {
-    pub(crate) store: Store,
-    pub(crate) fabric: Fabric,
-    pub(crate) owner: Owner,
-    pub(crate) score_to_win: u8,
-    pub(crate) answers: mpsc::Sender<Answer>,
+    store: Store,
+    fabric: Fabric,
+    owner: Owner,
+    score_to_win: u8,
+    answers: mpsc::Sender<Answer>,
+    postgres_places: Arc<Semaphore>,
+    redis_places: Arc<Semaphore>,
+    at_once: Arc<Semaphore>,
+    ends_at_once: Arc<Semaphore>,
+}
+
+/// What stands in an effect's way.
+enum Place {
+    Free(Option<OwnedSemaphorePermit>),
+    Taken,
 }
 
 impl Persister {
+    pub(crate) fn new(
+        store: Store,
+        fabric: Fabric,
+        owner: Owner,
+        score_to_win: u8,
+        answers: mpsc::Sender<Answer>,
+    ) -> Self {
+        Self {
+            store,
+            fabric,
+            owner,
+            score_to_win,
+            answers,
+            postgres_places: Arc::new(Semaphore::new(POSTGRES_PLACES)),
+            redis_places: Arc::new(Semaphore::new(REDIS_PLACES)),
+            at_once: Arc::new(Semaphore::new(AT_ONCE_MAX)),
+            ends_at_once: Arc::new(Semaphore::new(ENDS_AT_ONCE_MAX)),
+        }
+    }
+
     /// Runs until the channel closes and everything taken from it is done.
     pub(crate) async fn run(self, mut effects: mpsc::Receiver<Effect>) {
         let tasks = TaskTracker::new();
-        let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
         let mut batch = Vec::new();
         while effects.recv_many(&mut batch, CREATE_BATCH_MAX).await > 0 {
             let mut to_create = Vec::new();
             for effect in batch.drain(..) {
-                if let Effect::Create(spec) = effect {
-                    to_create.push(spec);
-                    continue;
+                match effect {
+                    Effect::Create(spec) => to_create.push(*spec),
+                    effect => self.start(&tasks, effect).await,
                 }
-                // The semaphore is never closed.
-                let Ok(slot) = slots.clone().acquire_owned().await else { return };
-                let this = self.clone();
-                tasks.spawn(async move {
-                    this.carry_out(effect).await;
-                    drop(slot);
-                });
             }
             if !to_create.is_empty() {
-                let Ok(slot) = slots.clone().acquire_owned().await else { return };
-                let this = self.clone();
-                tasks.spawn(async move {
-                    this.create(to_create).await;
-                    drop(slot);
-                });
+                self.start_creating(&tasks, to_create).await;
             }
         }
         tasks.close();
         tasks.wait().await;
+    }
+
+    async fn start(&self, tasks: &TaskTracker, effect: Effect) {
+        let Place::Free(place) = self.place_for(&effect) else { return self.shed(effect).await };
+        let this = self.clone();
+        tasks.spawn(async move {
+            this.carry_out(effect).await;
+            drop(place);
+        });
+    }
+
+    fn place_for(&self, effect: &Effect) -> Place {
+        let places = match effect {
+            // As many as there are matches, at most.
+            Effect::Finish { .. } | Effect::Void { .. } | Effect::Confirm { .. } => return Place::Free(None),
+            Effect::Requeue(_) | Effect::Own(_) | Effect::Disown(..) => &self.redis_places,
+            Effect::Create(_) | Effect::Claim { .. } | Effect::Started { .. } | Effect::Goal { .. } => {
+                &self.postgres_places
+            }
+        };
+        places.clone().try_acquire_owned().map_or(Place::Taken, |place| Place::Free(Some(place)))
+    }
+
+    async fn start_creating(&self, tasks: &TaskTracker, specs: Vec<MatchSpec>) {
+        let Ok(place) = self.postgres_places.clone().try_acquire_owned() else {
+            for spec in specs {
+                self.shed(Effect::Create(Box::new(spec))).await;
+            }
+            return;
+        };
+        let this = self.clone();
+        tasks.spawn(async move {
+            this.create(specs).await;
+            drop(place);
+        });
+    }
+
+    /// There is no place for this one.
+    async fn shed(&self, effect: Effect) {
+        metrics::counter!("rally_worker_effects_shed_total", "what" => effect.label()).increment(1);
+        match effect {
+            Effect::Create(spec) => {
+                self.answer(Answer::Created { spec, grant: Grant::Refused(overloaded()) }).await;
+            }
+            Effect::Claim { match_id, side, join, .. } => {
+                self.answer(Answer::Claimed { match_id, side, join, granted: Err(overloaded()) }).await;
+            }
+            _ => {}
+        }
     }
 
     async fn answer(&self, answer: Answer) {
@@ -81,49 +156,22 @@ impl Persister {
 
     async fn carry_out(&self, effect: Effect) {
         match effect {
-            // Taken out above.
-            Effect::Create(spec) => self.create(vec![spec]).await,
+            Effect::Create(spec) => self.create(vec![*spec]).await,
             Effect::Claim { match_id, epoch, side, join } => self.claim(match_id, epoch, side, join).await,
             Effect::Started { match_id, epoch } => {
-                note("start", match_id, self.store.start_match(match_id, epoch).await);
+                let _one = self.at_once.acquire().await;
+                self.note("start", match_id, self.store.start_match(match_id, epoch).await).await;
             }
             Effect::Goal { match_id, epoch, score: [left, right] } => {
+                let _one = self.at_once.acquire().await;
                 let score = Score { left: left.into(), right: right.into() };
-                note("goal", match_id, self.store.record_goal(match_id, epoch, score).await);
+                self.note("goal", match_id, self.store.record_goal(match_id, epoch, score).await).await;
             }
             Effect::Finish { match_id, epoch, result } => self.finish(match_id, epoch, *result).await,
-            Effect::Void { match_id, epoch } => {
-                let reason = rally_store::EndReason::Abandoned;
-                let voided = self.store.void_match(match_id, epoch, reason).await;
-                if matches!(voided, Ok(()) | Err(FenceError::Ended)) {
-                    self.answer(Answer::Voided { match_id }).await;
-                } else {
-                    note("void", match_id, voided);
-                }
-            }
-            Effect::Requeue(ticket) => match self.fabric.queue().join_first(&ticket).await {
-                Ok(_) => {
-                    let control = Control::Requeued { session: ticket.session, mode: ticket.mode };
-                    // Of no match any more; the edge looks at the session only.
-                    let match_id = MatchId::from_bytes([0; 16]);
-                    self.answer(Answer::Tell { edge: ticket.edge, match_id, control: Box::new(control) }).await;
-                }
-                Err(error) => tracing::warn!(user = %ticket.user, %error, "cannot put a player in line again"),
-            },
-            Effect::Own(matches) => {
-                let rally_store::Owner { node, incarnation } = self.owner;
-                let owned: Vec<_> = matches
-                    .into_iter()
-                    .map(|(match_id, epoch)| Owned {
-                        match_id,
-                        owner: rally_fabric::Owner { node, incarnation, epoch },
-                    })
-                    .collect();
-                if let Err(error) = self.fabric.set_owners(&owned).await {
-                    // Edges fall back on Postgres, and this is repeated within seconds.
-                    tracing::debug!(%error, "cannot tell the cache who owns which match");
-                }
-            }
+            Effect::Void { match_id, epoch } => self.void(match_id, epoch).await,
+            Effect::Confirm { lapse, matches } => self.confirm(lapse, matches).await,
+            Effect::Requeue(ticket) => self.requeue(&ticket).await,
+            Effect::Own(matches) => self.own(matches).await,
             Effect::Disown(match_id, epoch) => {
                 if let Err(error) = self.fabric.clear_owner(match_id, epoch).await {
                     tracing::debug!(%match_id, %error, "cannot clear a match's owner");
@@ -132,38 +180,66 @@ impl Persister {
         }
     }
 
-    #[expect(clippy::vec_box, reason = "they come and go in boxes")]
-    async fn create(&self, specs: Vec<Box<MatchSpec>>) {
+    async fn requeue(&self, ticket: &rally_fabric::Ticket) {
+        match self.fabric.queue().join_first(ticket).await {
+            Ok(Joined::Joined) => {
+                let control = Control::Requeued { session: ticket.session, mode: ticket.mode };
+                // Of no match any more; the edge looks at the session only.
+                let match_id = MatchId::from_bytes([0; 16]);
+                self.answer(Answer::Tell { edge: ticket.edge, match_id, control: Box::new(control) }).await;
+            }
+            // By itself, perhaps elsewhere: this connection does not wait.
+            Ok(Joined::AlreadyQueued { mode }) => tracing::debug!(user = %ticket.user, %mode, "waits already"),
+            Err(error) => tracing::warn!(user = %ticket.user, %error, "cannot put a player in line again"),
+        }
+    }
+
+    async fn own(&self, matches: Vec<(MatchId, Epoch)>) {
+        let Owner { node, incarnation } = self.owner;
+        let owned = |(match_id, epoch)| Owned { match_id, owner: rally_fabric::Owner { node, incarnation, epoch } };
+        let owned: Vec<_> = matches.into_iter().map(owned).collect();
+        if let Err(error) = self.fabric.set_owners(&owned).await {
+            // Edges fall back on Postgres, and this is repeated within seconds.
+            tracing::debug!(%error, "cannot tell the cache who owns which match");
+        }
+    }
+
+    async fn create(&self, specs: Vec<MatchSpec>) {
+        let _one = self.at_once.acquire().await;
         let rows: Vec<_> = specs.iter().map(|spec| self.new_match(spec)).collect();
-        let created = self.store.create_matches(&rows).await;
-        match created {
+        match self.store.create_matches(&rows).await {
             Ok(results) => {
                 for ((spec, row), result) in specs.into_iter().zip(&rows).zip(results) {
-                    let granted = self.granted(row, result);
-                    self.answer(Answer::Created { spec, granted }).await;
+                    let grant = self.grant(row, result).await;
+                    self.answer(Answer::Created { spec: Box::new(spec), grant }).await;
                 }
             }
             Err(error) => {
                 tracing::warn!(%error, matches = specs.len(), "cannot create matches");
                 for spec in specs {
-                    self.answer(Answer::Created { spec, granted: Err(unavailable(&error)) }).await;
+                    let grant = Grant::Unknown(unavailable(&error));
+                    self.answer(Answer::Created { spec: Box::new(spec), grant }).await;
                 }
             }
         }
     }
 
-    fn granted(&self, row: &NewMatch, result: Result<Epoch, CreateError>) -> Result<Grant, Refused> {
+    async fn grant(&self, row: &NewMatch, result: Result<Epoch, CreateError>) -> Grant {
         match result {
-            Ok(epoch) => Ok(Grant::Here { epoch, seed: row.seed }),
-            // By an earlier try whose answer was lost: of ours, or of a director that died.
-            Err(CreateError::AlreadyExists(ownership)) if ownership.owner == self.owner => {
-                Ok(Grant::Here { epoch: ownership.epoch, seed: row.seed })
-            }
-            Err(CreateError::AlreadyExists(_)) => Ok(Grant::Elsewhere),
+            Ok(epoch) => Grant::Here { epoch, seed: row.seed },
+            // By an earlier try whose answer was lost: of ours, or of a director that died. It may be over by now.
+            Err(CreateError::AlreadyExists(_)) => match self.store.owner_of(row.id).await {
+                Ok(Some(ownership)) if ownership.owner == self.owner => {
+                    Grant::Here { epoch: ownership.epoch, seed: row.seed }
+                }
+                Ok(Some(_)) => Grant::Elsewhere,
+                Ok(None) => Grant::Refused(Refused::new(ErrorCode::NotFound, "the match is over")),
+                Err(error) => Grant::Unknown(unavailable(&error)),
+            },
             Err(CreateError::AlreadyInMatch { .. }) => {
-                Err(Refused::new(ErrorCode::AlreadyInMatch, "a player is in another match"))
+                Grant::Refused(Refused::new(ErrorCode::AlreadyInMatch, "a player is in another match"))
             }
-            Err(error) => Err(Refused::new(ErrorCode::InvalidInput, error.to_string())),
+            Err(error) => Grant::Refused(Refused::new(ErrorCode::InvalidInput, error.to_string())),
         }
     }
 
@@ -188,9 +264,12 @@ impl Persister {
         }
     }
 
-    async fn claim(&self, match_id: MatchId, epoch: Epoch, side: rally_protocol::client::v1::Side, join: Box<Joining>) {
+    async fn claim(&self, match_id: MatchId, epoch: Epoch, side: Side, join: Box<Joining>) {
+        let _one = self.at_once.acquire().await;
         let granted = match self.store.claim_seat(match_id, convert::side(side), join.user, epoch).await {
             Ok(()) => Ok(()),
+            // Perhaps this one, through another connection of the same user: then the join finds the seat.
+            Err(ClaimError::AlreadyInMatch { match_id: other }) if other == match_id => Ok(()),
             Err(ClaimError::AlreadyInMatch { .. }) => {
                 Err(Refused::new(ErrorCode::AlreadyInMatch, "you are in another match"))
             }
@@ -200,51 +279,15 @@ impl Persister {
         self.answer(Answer::Claimed { match_id, side, join, granted }).await;
     }
 
-    /// Tries until it is known what became of the result.
-    async fn finish(&self, match_id: MatchId, epoch: Epoch, finished: FinishedMatch) {
-        let result = convert::result(finished, clock::wall_ms());
-        let mut attempts = retry().attempts();
-        let answer = loop {
-            match self.store.finish(&result, epoch).await {
-                Ok(finished) => break finished_answer(match_id, finished),
-                // By an earlier try whose answer was lost.
-                Err(FinishError::AlreadyRecorded(finished)) => break finished_answer(match_id, *finished),
-                Err(FinishError::Fenced { current }) => {
-                    tracing::warn!(%match_id, %epoch, %current, "a result was refused: another owner has the match");
-                    break Answer::Fenced { match_id };
-                }
-                Err(FinishError::Store(error)) if error.is_unavailable() => {
-                    metrics::counter!("rally_worker_result_retries_total").increment(1);
-                    let delay = attempts.failed(entropy::random_u64());
-                    tracing::warn!(%match_id, %error, retry_in_ms = delay.as_millis() as u64, "result not recorded yet");
-                    tokio::time::sleep(delay).await;
-                }
-                Err(error) => {
-                    // It would fail again in the same way. Players are freed all the same.
-                    tracing::error!(%match_id, %error, "a result cannot be recorded");
-                    metrics::counter!("rally_worker_results_lost_total").increment(1);
-                    note(
-                        "void",
-                        match_id,
-                        self.store.void_match(match_id, epoch, rally_store::EndReason::Abandoned).await,
-                    );
-                    break Answer::Voided { match_id };
-                }
-            }
-        };
-        self.answer(answer).await;
+    /// For writes that a later one makes good: a goal's score by the next goal's or the result.
+    async fn note(&self, what: &'static str, match_id: MatchId, written: Result<(), FenceError>) {
+        let Err(error) = written else { return };
+        metrics::counter!("rally_worker_notes_failed_total", "what" => what).increment(1);
+        tracing::warn!(%match_id, what, %error, "not written");
+        if matches!(error, FenceError::Fenced { .. }) {
+            self.answer(Answer::Fenced { match_id }).await;
+        }
     }
-}
-
-fn finished_answer(match_id: MatchId, finished: Finished) -> Answer {
-    let ratings = finished.ratings.map(|ratings| ratings.map(convert::rating));
-    Answer::Finished { match_id, ratings }
-}
-
-fn retry() -> Backoff {
-    const MIN: Duration = Duration::from_millis(100);
-    const MAX: Duration = Duration::from_secs(5);
-    Backoff::try_new(MIN, MAX, 0.5).expect("constants that fit")
 }
 
 fn unavailable(error: &StoreError) -> Refused {
@@ -252,10 +295,6 @@ fn unavailable(error: &StoreError) -> Refused {
     Refused::new(code, "the database did not answer; try again")
 }
 
-/// For writes that a later one makes good: a goal's score by the next goal's or the result.
-fn note(what: &'static str, match_id: MatchId, written: Result<(), FenceError>) {
-    if let Err(error) = written {
-        metrics::counter!("rally_worker_notes_failed_total", "what" => what).increment(1);
-        tracing::warn!(%match_id, what, %error, "not written");
-    }
+fn overloaded() -> Refused {
+    Refused::new(ErrorCode::Unavailable, "too much waits for the database; try again")
 }

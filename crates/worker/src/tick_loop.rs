@@ -9,14 +9,15 @@ use bytes::Bytes;
 use rally_fabric::{Fabric, LinkState};
 use rally_protocol::cluster::v1::NodeLoad;
 use rally_service::clock;
-use rally_units::Instant;
+use rally_units::{Incarnation, Instant, NodeId};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     effect::{Answer, Effect},
     lateness::Lateness,
-    pacing::{Pace, Pacing, bursts, phases_at},
+    metrics::Metrics,
+    pacing::{Bursts, Pace, Pacing},
     shard::Shard,
 };
 
@@ -24,6 +25,8 @@ use crate::{
 pub(crate) const HOUSEKEEPING_EVERY: Duration = Duration::from_millis(250);
 /// Bundles taken at one step at most, so that a flood of them cannot hold up the ticks.
 const BUNDLES_PER_STEP_MAX: usize = 256;
+/// Answers taken at one step at most, for the same reason.
+const ANSWERS_PER_STEP_MAX: usize = 256;
 
 /// What the thread is connected to.
 pub(crate) struct TickLoop {
@@ -35,20 +38,20 @@ pub(crate) struct TickLoop {
     /// Whether a match is still being created, played or recorded.
     pub(crate) busy: watch::Sender<bool>,
     pub(crate) stop: CancellationToken,
+    pub(crate) metrics: Metrics,
 }
 
 impl TickLoop {
     /// Runs until told to stop.
     pub(crate) fn run(mut self) {
         let lease = self.fabric.lease();
-        let link = self.fabric.link();
+        let mut link = self.fabric.link();
+        let mut link_is_up = matches!(*link.borrow_and_update(), LinkState::Up { .. });
         let mut pacing = Pacing::new(clock::now());
+        let mut bursts = Bursts::new();
         let mut backlog = VecDeque::new();
         let mut lateness = Lateness::new();
         let mut next_housekeeping = clock::now();
-        let mut bursts_now = crate::pacing::PHASES;
-        let mut draining = false;
-        let mut frozen = false;
 
         while !self.stop.is_cancelled() {
             let now = clock::now();
@@ -61,46 +64,29 @@ impl TickLoop {
                 Pace::Step { phase, lateness } => (phase, lateness),
             };
             lateness.record(late);
+            self.metrics.tick_lateness_us.record(late.as_secs_f64() * 1e6);
             if shed_ticks > 0 {
-                metrics::counter!("rally_ticks_shed_total").increment(shed_ticks);
+                self.metrics.ticks_shed.increment(shed_ticks);
                 tracing::warn!(shed_ticks, "too late to catch up");
             }
 
-            // A bound on both, so that the ticks come first.
-            for _ in 0..BUNDLES_PER_STEP_MAX {
-                let Ok(bundle) = self.mailbox.try_recv() else { break };
-                if let Err(error) = self.shard.receive(now, &bundle) {
-                    tracing::debug!(%error, "refused a bundle");
-                }
+            // Whether it has changed is an atomic; only a change takes the channel's lock.
+            if link.has_changed().unwrap_or(false) {
+                link_is_up = matches!(*link.borrow_and_update(), LinkState::Up { .. });
             }
-            while let Ok(answer) = self.answers.try_recv() {
-                draining |= matches!(answer, Answer::Drain);
-                self.shard.answer(now, answer);
-            }
-
-            // Without a lease another may own what is here, and without Redis nobody sees it: matches stand still.
-            let stands_still = !lease.holds(now) || matches!(*link.borrow(), LinkState::Silent { .. });
-            if stands_still != frozen {
-                frozen = stands_still;
-                if !frozen {
-                    self.shard.thaw();
-                }
-                tracing::warn!(frozen, "link to Redis changed: matches stand still while it is silent");
-                metrics::gauge!("rally_worker_frozen").set(f64::from(u8::from(frozen)));
-            }
-            if !frozen {
-                for phase in phases_at(phase, bursts_now) {
-                    self.shard.tick_phase(phase);
-                }
+            self.shard.look(now, lease.holds(now), link_is_up);
+            self.take(now);
+            for phase in bursts.at(phase) {
+                self.shard.tick_phase(phase);
             }
 
             if now >= next_housekeeping {
                 next_housekeeping = now + HOUSEKEEPING_EVERY;
                 let nodes = self.fabric.nodes();
-                self.shard.housekeep(now, &nodes);
-                bursts_now = bursts(self.shard.host().edges(), nodes.workers().len());
-                self.shard.take_stats().record();
-                self.report(&mut lateness, now, draining);
+                let living: Vec<(NodeId, Incarnation)> = nodes.iter().map(|node| (node.id, node.incarnation)).collect();
+                self.shard.housekeep(now, &living);
+                bursts.set_peers(self.shard.host().edges(), nodes.workers().len());
+                self.report(&mut lateness, now);
             }
 
             let fabric = &self.fabric;
@@ -109,12 +95,25 @@ impl TickLoop {
                 fabric.send(to, bundle);
             });
             self.hand_over(&mut backlog);
-            metrics::histogram!("rally_step_busy_us").record((clock::now() - now).as_secs_f64() * 1e6);
+            self.metrics.step_busy_us.record((clock::now() - now).as_secs_f64() * 1e6);
         }
     }
 
-    /// Passes the effects on. Those that find the channel full wait here, in order: none may be lost. There are at most
-    /// a few for each match, and matches are bounded.
+    fn take(&mut self, now: Instant) {
+        for _ in 0..BUNDLES_PER_STEP_MAX {
+            let Ok(bundle) = self.mailbox.try_recv() else { break };
+            if let Err(error) = self.shard.receive(now, &bundle) {
+                tracing::debug!(%error, "refused a bundle");
+            }
+        }
+        for _ in 0..ANSWERS_PER_STEP_MAX {
+            let Ok(answer) = self.answers.try_recv() else { break };
+            self.shard.answer(now, answer);
+        }
+    }
+
+    /// Passes the effects on. Those that find the channel full wait here, in order: none may be lost. The persister
+    /// never waits before it takes one, so that this lasts for moments.
     fn hand_over(&mut self, backlog: &mut VecDeque<Effect>) {
         backlog.extend(self.shard.effects());
         while let Some(effect) = backlog.pop_front() {
@@ -127,15 +126,19 @@ impl TickLoop {
                 Err(mpsc::error::TrySendError::Closed(_)) => break,
             }
         }
-        metrics::gauge!("rally_worker_effects_waiting").set(backlog.len() as f64);
+        self.metrics.effects_waiting.set(backlog.len() as f64);
     }
 
-    fn report(&self, lateness: &mut Lateness, now: Instant, draining: bool) {
-        let matches = self.shard.host().load();
+    fn report(&mut self, lateness: &mut Lateness, now: Instant) {
+        self.shard.take_stats().record();
+        let host = self.shard.host();
+        let matches = host.load();
         let tick_lateness_us = lateness.p99_us(now);
-        self.fabric.set_load(NodeLoad { items: matches as u32, tick_lateness_us, draining });
+        let items = u32::try_from(matches).unwrap_or(u32::MAX);
+        self.fabric.set_load(NodeLoad { items, tick_lateness_us, draining: host.is_draining() });
         self.busy.send_if_modified(|busy| std::mem::replace(busy, matches > 0) != (matches > 0));
-        metrics::gauge!("rally_worker_matches").set(matches as f64);
-        metrics::gauge!("rally_worker_edges").set(self.shard.host().edges() as f64);
+        self.metrics.matches.set(matches as f64);
+        self.metrics.afterlives.set(host.afterlives() as f64);
+        self.metrics.edges.set(host.edges() as f64);
     }
 }

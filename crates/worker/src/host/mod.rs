@@ -1,46 +1,45 @@
 //! The matches hosted here, who is attached to them, and what is being asked about them.
 //!
 //! What the host wants said goes into a list of [`Word`]s (snapshots, which are many, go to the pairs directly); what
-//! it wants done goes into a list of [`Effect`]s.
+//! it wants done goes into a list of [`Effect`]s. This file has what other nodes say; `answers` has what Postgres,
+//! Redis and directors say, `time` what the clock brings about.
 
-use std::{collections::HashMap, time::Duration};
+mod answers;
+mod hosted;
+mod time;
+
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
-use rally_fabric::{Pairs, Received, Ticket};
+use rally_fabric::Received;
 use rally_protocol::{
-    client::{
-        Encoding,
-        codec::Messages,
-        v1::{EndReason, ErrorCode, EventKind, GameOver, Mode, Phase, ServerMessage, Side},
-    },
+    client::v1::{ErrorCode, JoinAs},
     cluster::{
         Entry, EntryKind,
-        v1::{Command, Control, InputRecord, MatchSpec, SeatSpec},
+        v1::{Command, Control, InputRecord, MatchSpec},
     },
 };
-use rally_room::{FinishedMatch, JoinError, Outputs, Room, RoomSettings, Who};
-use rally_units::{Epoch, Incarnation, Instant, MatchId, NodeId, SessionId, UserId};
+use rally_room::{JoinError, Outputs, RoomSettings};
+use rally_units::{Epoch, Incarnation, Instant, MatchId, NodeId, SessionId};
 use tokio::sync::oneshot;
 
+use self::hosted::{Attached, Hosted};
 use crate::{
-    effect::{Answer, Effect, Grant, Joining, Refused},
+    effect::{Effect, Joining, Refused},
+    metrics::{Metrics, entry_refused},
     pacing::PHASES,
 };
 
-/// An edge that has not been heard for this long is no longer attached: its players are away.
-const ATTACHMENT_SILENCE_MAX: Duration = Duration::from_secs(1);
-/// How long a finished match can still be joined, so that whoever was away sees the result.
-const AFTERLIFE: Duration = Duration::from_secs(60);
-/// How often owners are told to the cluster's cache, which forgets after 10 s.
-const REASSERT_EVERY: Duration = Duration::from_secs(3);
-/// How long another worker may take to answer a director's question.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// People who watch one match. Its edges bound how many there can be in all; this bounds what one match costs.
+const VIEWERS_MAX: usize = 4_096;
+/// Joins that wait until their match is created: its players', who may hear of it before this thread does.
+const EARLY_JOINS_MAX: usize = 8;
 
 /// Identity and bounds of a host.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HostConfig {
     pub(crate) me: NodeId,
-    /// Matches hosted at most; more are refused with `at_capacity`.
+    /// Matches hosted at most; more are refused with `at_capacity`. As many may be in their afterlife.
     pub(crate) matches_max: usize,
     pub(crate) room: RoomSettings,
 }
@@ -58,23 +57,11 @@ pub(crate) enum Say {
     Message(Bytes),
 }
 
-/// One match.
-struct Hosted {
-    room: Room,
-    spec: MatchSpec,
-    epoch: Epoch,
-    attached: Vec<Attached>,
-    /// When its result was recorded: the beginning of its afterlife.
-    over_since: Option<Instant>,
-    /// Whether play has begun.
-    started: bool,
-}
-
-/// An edge that gets a match's snapshots and messages, and its people there. Never without people.
-struct Attached {
-    edge: NodeId,
-    incarnation: Incarnation,
-    sessions: Vec<(SessionId, UserId)>,
+/// A match on its way through Postgres.
+#[derive(Default)]
+struct Creating {
+    askers: Vec<Asker>,
+    joins: Vec<Joining>,
 }
 
 /// Who wants a match created.
@@ -89,12 +76,22 @@ struct Question {
     asked: Instant,
 }
 
+/// A match of which Postgres did not say whether it was created.
+#[derive(Clone, Copy)]
+struct Doubt {
+    since: Instant,
+    /// It is being voided, should it exist.
+    is_ending: bool,
+}
+
 pub(crate) struct Host {
     config: HostConfig,
     /// By phase. A match's phase is drawn from its id, so that nothing needs to remember it.
     phases: [HashMap<MatchId, Hosted>; PHASES],
-    /// Matches on their way through Postgres.
-    creating: HashMap<MatchId, Vec<Asker>>,
+    creating: HashMap<MatchId, Creating>,
+    doubts: HashMap<MatchId, Doubt>,
+    /// Matches in their afterlife, in the order of their ends.
+    afterlife: VecDeque<(Instant, MatchId)>,
     questions: HashMap<u64, Question>,
     next_question: u64,
     words: Vec<Word>,
@@ -102,8 +99,15 @@ pub(crate) struct Host {
     outputs: Outputs,
     /// A snapshot on its way into the bundles of all edges attached.
     snapshot: Vec<u8>,
+    /// Edges attached to at least one match, when that was last looked at.
+    edges: Vec<NodeId>,
+    /// Since when others could be heard: nobody has been silent for longer than that.
+    hears_since: Instant,
     last_reassert: Instant,
     draining: bool,
+    /// The drain's deadline has come: what is created now is given up at once.
+    gives_up: bool,
+    metrics: Metrics,
 }
 
 fn phase_of(match_id: MatchId) -> usize {
@@ -112,34 +116,47 @@ fn phase_of(match_id: MatchId) -> usize {
 }
 
 impl Host {
-    pub(crate) fn new(config: HostConfig) -> Self {
+    pub(crate) fn new(config: HostConfig, metrics: Metrics) -> Self {
         Self {
             config,
             phases: Default::default(),
             creating: HashMap::new(),
+            doubts: HashMap::new(),
+            afterlife: VecDeque::new(),
             questions: HashMap::new(),
             next_question: 1,
             words: Vec::new(),
             effects: Vec::new(),
             outputs: Outputs::new(),
             snapshot: Vec::with_capacity(1024),
+            edges: Vec::new(),
+            hears_since: Instant::default(),
             last_reassert: Instant::default(),
             draining: false,
+            gives_up: false,
+            metrics,
         }
     }
 
-    /// Matches hosted or about to be, finished ones apart: what placement compares.
+    /// Matches hosted, about to be or perhaps to be ended, those in their afterlife apart: what placement compares.
     pub(crate) fn load(&self) -> usize {
-        self.creating.len() + self.hosted().filter(|hosted| hosted.over_since.is_none()).count()
+        let hosted: usize = self.phases.iter().map(HashMap::len).sum();
+        self.creating.len() + self.doubts.len() + hosted - self.afterlife.len()
     }
 
-    /// Edges attached to at least one match.
+    /// Finished matches that can still be joined.
+    pub(crate) fn afterlives(&self) -> usize {
+        self.afterlife.len()
+    }
+
+    /// Edges attached to at least one match, at the last housekeeping.
     pub(crate) fn edges(&self) -> usize {
-        let mut edges: Vec<NodeId> =
-            self.hosted().flat_map(|hosted| hosted.attached.iter().map(|attached| attached.edge)).collect();
-        edges.sort_unstable();
-        edges.dedup();
-        edges.len()
+        self.edges.len()
+    }
+
+    /// Whether it takes no new matches.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining
     }
 
     /// What is to be said, since the last call.
@@ -150,10 +167,6 @@ impl Host {
     /// What is to be done outside, since the last call.
     pub(crate) fn effects(&mut self) -> std::vec::Drain<'_, Effect> {
         self.effects.drain(..)
-    }
-
-    fn hosted(&self) -> impl Iterator<Item = &Hosted> {
-        self.phases.iter().flat_map(HashMap::values)
     }
 
     fn find(&mut self, match_id: MatchId) -> Option<&mut Hosted> {
@@ -180,12 +193,12 @@ impl Host {
                 EntryKind::Control => match Control::from_bytes(entry.payload) {
                     Ok(control) => self.control(from, from_incarnation, entry.match_id, control),
                     Err(error) => {
-                        refused_entry("control");
+                        entry_refused("control");
                         tracing::warn!(%from, %error, "refused an entry");
                     }
                 },
                 // Only workers send these, and only to edges.
-                EntryKind::Snapshot | EntryKind::Message => refused_entry("kind"),
+                EntryKind::Snapshot | EntryKind::Message => entry_refused("kind"),
             },
             Received::PeerRestarted { node, incarnation } => self.detach(node, |old| old != incarnation),
         }
@@ -193,14 +206,18 @@ impl Host {
 
     fn inputs(&mut self, entry: Entry<'_>) {
         let Some(records) = InputRecord::read_all(entry.payload) else {
-            return refused_entry("inputs");
+            return entry_refused("inputs");
         };
-        let Some(hosted) = self.find(entry.match_id) else {
-            return refused_entry("no_match");
+        let Some(hosted) = self.phases[phase_of(entry.match_id)].get_mut(&entry.match_id) else {
+            return entry_refused("no_match");
         };
+        if entry.epoch != hosted.epoch {
+            // Meant for another owner, whose seats have generations of their own.
+            return self.metrics.inputs_other_epoch.increment(records.count() as u64);
+        }
         for record in records {
             if let Err(refusal) = hosted.room.input(record) {
-                metrics::counter!("rally_worker_inputs_refused_total", "reason" => refusal.label()).increment(1);
+                self.metrics.input_refused(refusal);
             }
         }
     }
@@ -223,7 +240,7 @@ impl Host {
             | Control::NotHere
             | Control::Gone
             | Control::Found { .. }
-            | Control::Requeued { .. } => refused_entry("direction"),
+            | Control::Requeued { .. } => entry_refused("direction"),
         }
     }
 
@@ -232,18 +249,23 @@ impl Host {
         if self.find(match_id).is_some() {
             return self.created(match_id, asker, Ok(()));
         }
-        if let Some(askers) = self.creating.get_mut(&match_id) {
-            return askers.push(asker);
+        if let Some(creating) = self.creating.get_mut(&match_id) {
+            return creating.askers.push(asker);
         }
-        if self.draining || self.load() >= self.config.matches_max {
-            metrics::counter!("rally_worker_matches_refused_total").increment(1);
-            return self.created(
-                match_id,
-                asker,
-                Err(Refused::new(ErrorCode::AtCapacity, "this worker takes no more")),
-            );
+        let refused = if self.doubts.get(&match_id).is_some_and(|doubt| doubt.is_ending) {
+            Some(Refused::new(ErrorCode::Unavailable, "the match is being called off"))
+        } else if self.draining || self.load() >= self.config.matches_max {
+            self.metrics.matches_refused.increment(1);
+            Some(Refused::new(ErrorCode::AtCapacity, "this worker takes no more"))
+        } else {
+            None
+        };
+        if let Some(refused) = refused {
+            return self.created(match_id, asker, Err(refused));
         }
-        self.creating.insert(match_id, vec![asker]);
+        // Asked again: the answer to this decides.
+        self.doubts.remove(&match_id);
+        self.creating.insert(match_id, Creating { askers: vec![asker], joins: Vec::new() });
         self.effects.push(Effect::Create(Box::new(spec)));
     }
 
@@ -259,17 +281,27 @@ impl Host {
     }
 
     fn answered(&mut self, request: u64, result: Result<(), Refused>) {
-        // Late answers have no question any more.
-        if let Some(question) = self.questions.remove(&request) {
-            drop(question.reply.send(result));
+        match self.questions.remove(&request) {
+            Some(question) => drop(question.reply.send(result)),
+            None => self.metrics.answers_late.increment(1),
         }
     }
 
     fn join(&mut self, match_id: MatchId, join: Joining) {
         let (edge, request) = (join.edge, join.request);
         let Some(hosted) = self.phases[phase_of(match_id)].get_mut(&match_id) else {
+            if let Some(creating) = self.creating.get_mut(&match_id)
+                && creating.joins.len() < EARLY_JOINS_MAX
+            {
+                return creating.joins.push(join);
+            }
             return self.refuse(edge, match_id, request, Refused::new(ErrorCode::NotFound, "not played here"));
         };
+        if join.join_as == JoinAs::Spectator && hosted.room.viewers() >= VIEWERS_MAX {
+            self.metrics.viewers_refused.increment(1);
+            let refused = Refused::new(ErrorCode::AtCapacity, "too many watch this match");
+            return self.refuse(edge, match_id, request, refused);
+        }
         let epoch = hosted.epoch;
         match hosted.room.join(join.session, join.user, join.join_as) {
             Ok(joined) => {
@@ -297,6 +329,8 @@ impl Host {
         if let Some(hosted) = self.find(match_id) {
             hosted.detach_session(session);
             hosted.room.leave(session);
+        } else if let Some(creating) = self.creating.get_mut(&match_id) {
+            creating.joins.retain(|join| join.session != session);
         }
     }
 
@@ -322,276 +356,4 @@ impl Host {
             }
         }
     }
-}
-
-/// What Postgres, Redis and directors say.
-impl Host {
-    pub(crate) fn answer(&mut self, now: Instant, answer: Answer) {
-        match answer {
-            Answer::Created { spec, granted } => self.granted(*spec, granted),
-            Answer::Claimed { match_id, side, join, granted } => self.claimed(match_id, side, *join, granted),
-            Answer::Finished { match_id, ratings } => self.recorded(now, match_id, ratings),
-            Answer::Fenced { match_id } => self.fenced(match_id),
-            Answer::Voided { match_id } => self.voided(now, match_id),
-            Answer::Place { worker, spec, reply } => self.place(now, worker, *spec, reply),
-            Answer::Tell { edge, match_id, control } => self.tell(edge, match_id, Epoch::default(), *control),
-            Answer::Drain => self.draining = true,
-            Answer::GiveUp => {
-                let live = self.phases.iter().flatten().filter(|(_, hosted)| !hosted.room.is_over());
-                let void = live.map(|(match_id, hosted)| Effect::Void { match_id: *match_id, epoch: hosted.epoch });
-                self.effects.extend(void);
-            }
-        }
-    }
-
-    fn granted(&mut self, spec: MatchSpec, granted: Result<Grant, Refused>) {
-        let match_id = spec.id;
-        let askers = self.creating.remove(&match_id).unwrap_or_default();
-        let result = granted.map(|grant| {
-            if let Grant::Here { epoch, seed } = grant {
-                let room = Room::new(spec.clone(), seed, epoch, self.config.room);
-                let hosted = Hosted { room, spec, epoch, attached: Vec::new(), over_since: None, started: false };
-                self.phases[phase_of(match_id)].insert(match_id, hosted);
-                self.effects.push(Effect::Own(vec![(match_id, epoch)]));
-                metrics::counter!("rally_matches_created_total").increment(1);
-            }
-        });
-        for asker in askers {
-            self.created(match_id, asker, result.clone());
-        }
-    }
-
-    fn claimed(&mut self, match_id: MatchId, side: Side, join: Joining, granted: Result<(), Refused>) {
-        let claimed = granted.and_then(|()| match self.find(match_id) {
-            Some(hosted) => hosted
-                .room
-                .claim(side, join.user, &join.name, join.skill)
-                .map_err(|refusal| Refused::new(refusal.code, refusal.detail)),
-            None => Err(Refused::new(ErrorCode::NotFound, "the match has ended")),
-        });
-        match claimed {
-            Ok(()) => self.join(match_id, join),
-            Err(refused) => self.refuse(join.edge, match_id, join.request, refused),
-        }
-    }
-
-    fn recorded(&mut self, now: Instant, match_id: MatchId, ratings: Option<[(i32, i32); 2]>) {
-        let Some(hosted) = self.phases[phase_of(match_id)].get_mut(&match_id) else { return };
-        hosted.over_since = Some(now);
-        if let Some(over) = hosted.room.recorded(ratings) {
-            hosted.say_over(&mut self.words, over);
-        }
-        let epoch = hosted.epoch;
-        self.effects.push(Effect::Disown(match_id, epoch));
-    }
-
-    fn voided(&mut self, now: Instant, match_id: MatchId) {
-        let Some(hosted) = self.phases[phase_of(match_id)].get_mut(&match_id) else { return };
-        hosted.over_since = Some(now);
-        let over = GameOver {
-            match_id,
-            winner: None,
-            score: hosted.room.score(),
-            reason: EndReason::Abandoned,
-            ratings: None,
-        };
-        hosted.say_over(&mut self.words, over);
-        let epoch = hosted.epoch;
-        self.effects.push(Effect::Disown(match_id, epoch));
-    }
-
-    /// Another owner has the last word about this match: ours does not count, and is not said any more.
-    fn fenced(&mut self, match_id: MatchId) {
-        if let Some(hosted) = self.phases[phase_of(match_id)].remove(&match_id) {
-            metrics::counter!("rally_worker_fenced_total").increment(1);
-            tracing::warn!(%match_id, epoch = %hosted.epoch, "another owner has taken this match");
-            for attached in hosted.attached {
-                self.tell(attached.edge, match_id, hosted.epoch, Control::NotHere);
-            }
-        }
-    }
-
-    fn place(&mut self, now: Instant, worker: NodeId, spec: MatchSpec, reply: oneshot::Sender<Result<(), Refused>>) {
-        if worker == self.config.me {
-            return self.create(spec, Asker::Director(reply));
-        }
-        let request = self.next_question;
-        self.next_question += 1;
-        self.questions.insert(request, Question { reply, asked: now });
-        self.tell(worker, spec.id, Epoch::default(), Control::Create { request, spec: Box::new(spec) });
-    }
-}
-
-/// Time.
-impl Host {
-    /// The matches have stood still, and go on from here: with a countdown where they were in play.
-    pub(crate) fn thaw(&mut self) {
-        self.phases.iter_mut().flat_map(HashMap::values_mut).for_each(|hosted| hosted.room.interrupted());
-    }
-
-    /// Ticks the matches of a phase. Each snapshot is encoded once, whatever the number of edges that get it.
-    pub(crate) fn tick_phase(&mut self, phase: usize, pairs: &mut Pairs) {
-        for (match_id, hosted) in &mut self.phases[phase] {
-            if hosted.over_since.is_some() {
-                continue;
-            }
-            hosted.room.tick(&mut self.outputs);
-            let counters = self.outputs.counters;
-            if counters != Default::default() {
-                metrics::counter!("rally_worker_inputs_applied_total").increment(counters.inputs_applied.into());
-                metrics::counter!("rally_worker_inputs_dropped_total").increment(counters.inputs_dropped.into());
-                metrics::counter!("rally_worker_replays_cut_total").increment(counters.replays_cut.into());
-                metrics::counter!("rally_worker_events_unrecorded_total").increment(counters.events_unrecorded.into());
-            }
-            for event in self.outputs.events.drain(..) {
-                match event.kind {
-                    EventKind::Goal => {
-                        let score = hosted.room.score();
-                        self.effects.push(Effect::Goal { match_id: *match_id, epoch: hosted.epoch, score });
-                    }
-                    EventKind::Go if !hosted.started => {
-                        hosted.started = true;
-                        self.effects.push(Effect::Started { match_id: *match_id, epoch: hosted.epoch });
-                    }
-                    _ => {}
-                }
-                hosted.tell_all(&mut self.words, event.message);
-            }
-            if let Some(finished) = self.outputs.finished.take() {
-                hosted.room.result_pending();
-                hosted.requeue_the_present(&finished, &mut self.effects);
-                self.effects.push(Effect::Finish { match_id: *match_id, epoch: hosted.epoch, result: finished });
-            }
-            if hosted.attached.is_empty() || hosted.room.phase() == Phase::Finished {
-                continue;
-            }
-            self.snapshot.clear();
-            self.snapshot.extend_from_slice(&hosted.room.snapshot_head().to_bytes());
-            hosted.room.snapshot_into(&mut self.snapshot);
-            for attached in &hosted.attached {
-                pairs.snapshot(attached.edge, *match_id, hosted.epoch, |out| out.extend_from_slice(&self.snapshot));
-            }
-        }
-    }
-
-    /// What is due now and then.
-    pub(crate) fn housekeep(&mut self, now: Instant, pairs: &mut Pairs) {
-        let mut edges: Vec<NodeId> =
-            self.hosted().flat_map(|hosted| hosted.attached.iter().map(|attached| attached.edge)).collect();
-        edges.sort_unstable();
-        edges.dedup();
-        for edge in edges {
-            if pairs.last_heard(edge).is_none_or(|heard| now.since(heard) > ATTACHMENT_SILENCE_MAX) {
-                tracing::info!(%edge, "edge is silent; its players are away");
-                metrics::counter!("rally_worker_silent_edges_total").increment(1);
-                self.detach(edge, |_| true);
-            }
-        }
-
-        for phase in 0..PHASES {
-            let ended =
-                |_: &MatchId, hosted: &mut Hosted| hosted.over_since.is_some_and(|since| now.since(since) > AFTERLIFE);
-            let gone: Vec<_> = self.phases[phase].extract_if(ended).collect();
-            for (match_id, hosted) in gone {
-                for attached in &hosted.attached {
-                    self.tell(attached.edge, match_id, hosted.epoch, Control::Gone);
-                }
-            }
-        }
-
-        self.questions.retain(|_, question| now.since(question.asked) < QUESTION_TIMEOUT);
-
-        if now.since(self.last_reassert) >= REASSERT_EVERY {
-            self.last_reassert = now;
-            let owned: Vec<_> = self
-                .phases
-                .iter()
-                .flatten()
-                .filter(|(_, hosted)| hosted.over_since.is_none())
-                .map(|(match_id, hosted)| (*match_id, hosted.epoch))
-                .collect();
-            if !owned.is_empty() {
-                self.effects.push(Effect::Own(owned));
-            }
-        }
-    }
-}
-
-impl Hosted {
-    fn attach(&mut self, join: &Joining) {
-        self.detach_session(join.session);
-        let person = (join.session, join.user);
-        match self.attached.iter_mut().find(|attached| attached.edge == join.edge) {
-            Some(attached) => {
-                attached.incarnation = join.incarnation;
-                attached.sessions.push(person);
-            }
-            None => {
-                self.attached.push(Attached { edge: join.edge, incarnation: join.incarnation, sessions: vec![person] })
-            }
-        }
-    }
-
-    /// Forgets a session, and its edge with its last one. Returns the edge.
-    fn detach_session(&mut self, session: SessionId) -> Option<NodeId> {
-        let at = self.attached.iter().position(|attached| attached.sessions.iter().any(|(s, _)| *s == session))?;
-        let attached = &mut self.attached[at];
-        let edge = attached.edge;
-        attached.sessions.retain(|(s, _)| *s != session);
-        if attached.sessions.is_empty() {
-            self.attached.swap_remove(at);
-        }
-        Some(edge)
-    }
-
-    fn tell_all(&self, words: &mut Vec<Word>, message: Bytes) {
-        let match_id = self.room.id();
-        words.extend(self.attached.iter().map(|attached| Word {
-            to: attached.edge,
-            match_id,
-            epoch: self.epoch,
-            say: Say::Message(message.clone()),
-        }));
-    }
-
-    fn say_over(&self, words: &mut Vec<Word>, over: GameOver) {
-        match ServerMessage::from(over).encode(Encoding::Msgpack) {
-            Ok(message) => self.tell_all(words, message.into()),
-            Err(error) => tracing::error!(match_id = %self.room.id(), %error, "cannot write game_over"),
-        }
-    }
-
-    /// A match of the queue to which one player never came is void; whoever was there waits again, first in line.
-    fn requeue_the_present(&self, finished: &FinishedMatch, effects: &mut Vec<Effect>) {
-        let from_queue = matches!(self.spec.mode, Mode::Ranked | Mode::Casual | Mode::Classic);
-        if finished.reason != EndReason::NoShow || !from_queue {
-            return;
-        }
-        for (player, seat) in finished.players.iter().zip(&self.spec.seats) {
-            let (true, Who::User(user), SeatSpec::User { name, guest, skill, .. }) = (player.present, player.who, seat)
-            else {
-                continue;
-            };
-            let here = self.attached.iter().find_map(|attached| {
-                let (session, _) = attached.sessions.iter().find(|(_, u)| *u == user)?;
-                Some((*session, attached))
-            });
-            if let Some((session, attached)) = here {
-                effects.push(Effect::Requeue(Box::new(Ticket {
-                    session,
-                    user,
-                    name: name.clone(),
-                    guest: *guest,
-                    mode: self.spec.mode,
-                    skill: *skill,
-                    edge: attached.edge,
-                    edge_incarnation: attached.incarnation,
-                })));
-            }
-        }
-    }
-}
-
-fn refused_entry(reason: &'static str) {
-    metrics::counter!("rally_worker_entries_refused_total", "reason" => reason).increment(1);
 }
