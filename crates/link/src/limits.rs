@@ -37,8 +37,8 @@ pub const DETAIL_CHARS_MAX: usize = 200;
 pub const MATCH_SILENCE: Duration = Duration::from_millis(250);
 /// The same once it is finished and only its result is awaited: no snapshots come any more.
 pub const RESULT_SILENCE: Duration = Duration::from_secs(5);
-/// Between two attempts to attach.
-pub const ATTACH_AGAIN: Duration = Duration::from_secs(1);
+/// Between two attempts to attach. A dead owner's matches are to be found at the next one within 1.6 s in all.
+pub const ATTACH_AGAIN: Duration = Duration::from_millis(250);
 
 /// Snapshots that may come without an input's being applied, before it is sent again.
 pub const SNAPSHOTS_UNTIL_RESENT: u8 = 3;

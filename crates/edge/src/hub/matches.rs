@@ -1,25 +1,21 @@
-//! The matches that somebody on this edge is in: joining, leaving, attaching again.
+//! The matches that somebody on this edge is in: who, where, and what the owner says.
 
 use std::time::Duration;
 
+use rally_fabric::LinkState;
 use rally_link::Relay;
 use rally_protocol::{
-    client::v1::{
-        ErrorCode, ErrorMessage, EventKind, JoinAs, MatchJoined, Phase, Place, ServerMessage, Side, Skill, close,
-    },
+    client::v1::{ErrorCode, ErrorMessage, EventKind, JoinAs, Place, ServerMessage, Side, Skill, close},
     cluster::v1::{Command, Control},
 };
 use rally_units::{Instant, MatchId, NodeId, SessionId};
 
-use super::{Event, Located, batch::Origin, command_name, people::Person, run::Hub};
+use super::{batch::Origin, command_name, run::Hub};
 use crate::{
     fanout::Frames,
     metrics,
     socket::{ConnId, SharedPeer},
 };
-
-/// How long a client waits for `match_joined`.
-const JOIN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Between two attempts that a worker's `NotHere` brings about.
 const NOT_HERE_AGAIN: Duration = Duration::from_secs(1);
@@ -28,48 +24,50 @@ const NOT_HERE_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct LocalMatch {
     pub(super) relay: Relay,
     pub(super) members: Vec<Member>,
-    joins: Vec<Join>,
+    pub(super) joins: Vec<Join>,
     /// Whose inputs move which paddle.
     seats: [Option<ConnId>; 2],
     /// The worker that is kept awake for this match.
-    held_owner: Option<NodeId>,
+    pub(super) held_owner: Option<NodeId>,
     /// A look-up of the owner is under way.
-    locating: bool,
+    pub(super) locating: bool,
     /// When the owner was last looked for.
-    located_at: Instant,
+    pub(super) located_at: Instant,
+    /// Attempts to attach since the last that succeeded.
+    pub(super) attempts: u32,
     /// In the list of matches with inputs to send.
     pub(super) is_unsent: bool,
     /// The result has been told.
-    over: bool,
+    pub(super) over: bool,
 }
 
 /// Somebody in a match.
 pub(super) struct Member {
-    conn: ConnId,
-    session: SessionId,
+    pub(super) conn: ConnId,
+    pub(super) session: SessionId,
     pub(super) peer: SharedPeer,
-    join_as: JoinAs,
-    skill: Skill,
+    pub(super) join_as: JoinAs,
+    pub(super) skill: Skill,
     /// The last event that this client has, by its picture or by itself.
-    last_event: u32,
+    pub(super) last_event: u32,
 }
 
 /// Somebody on the way into a match, or into it again.
-struct Join {
-    conn: ConnId,
-    session: SessionId,
-    join_as: JoinAs,
-    skill: Skill,
+pub(super) struct Join {
+    pub(super) conn: ConnId,
+    pub(super) session: SessionId,
+    pub(super) join_as: JoinAs,
+    pub(super) skill: Skill,
     /// Until when the client waits; `None` when it is a member already.
-    deadline: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
     /// The question that has been put, and to whom.
-    asked: Option<(u64, NodeId)>,
+    pub(super) asked: Option<(u64, NodeId)>,
     /// That Postgres has named the node to ask, since Redis' word proved wrong.
-    is_checked: bool,
+    pub(super) is_checked: bool,
 }
 
 impl LocalMatch {
-    fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             relay: Relay::new(now),
             members: Vec::new(),
@@ -78,6 +76,7 @@ impl LocalMatch {
             held_owner: None,
             locating: false,
             located_at: now,
+            attempts: 0,
             is_unsent: false,
             over: false,
         }
@@ -92,7 +91,7 @@ impl LocalMatch {
         }
     }
 
-    fn take_seats(&mut self, conn: ConnId, place: Place, generation: u16) {
+    pub(super) fn take_seats(&mut self, conn: ConnId, place: Place, generation: u16) {
         self.vacate(conn);
         let sides: &[Side] = match place {
             Place::Left => &[Side::Left],
@@ -111,6 +110,11 @@ impl LocalMatch {
         self.seats[side.index()] == Some(conn)
     }
 
+    /// The nodes that have been asked and have not answered.
+    pub(super) fn asked(&self) -> impl Iterator<Item = NodeId> {
+        self.joins.iter().filter_map(|join| Some(join.asked?.1))
+    }
+
     /// Players here, each once.
     pub(super) fn players(&self) -> impl Iterator<Item = ConnId> {
         let [left, right] = self.seats;
@@ -119,179 +123,6 @@ impl LocalMatch {
 }
 
 impl Hub {
-    pub(super) fn join(&mut self, now: Instant, conn: ConnId, match_id: MatchId, join_as: JoinAs, skill: Skill) {
-        let Some(person) = self.people.person_mut(conn) else { return };
-        if !person.matches.contains(&match_id) {
-            person.matches.push(match_id);
-        }
-        let join = Join {
-            conn,
-            session: person.session,
-            join_as,
-            skill,
-            deadline: Some(now + JOIN_WITHIN),
-            asked: None,
-            is_checked: false,
-        };
-        let local = self.matches.entry(match_id).or_insert_with(|| LocalMatch::new(now));
-        local.joins.retain(|join| join.conn != conn);
-        local.joins.push(join);
-        match local.relay.owner() {
-            Some(owner) => self.ask(match_id, owner),
-            None => self.locate(now, match_id, false),
-        }
-    }
-
-    /// Puts the question to the owner for all who have not asked yet.
-    fn ask(&mut self, match_id: MatchId, owner: NodeId) {
-        let Some(local) = self.matches.get_mut(&match_id) else { return };
-        let mut refused = Vec::new();
-        for join in local.joins.iter_mut().filter(|join| join.asked.is_none()) {
-            let Some((_, Person { user, .. })) = self.people.person(join.conn) else { continue };
-            self.last_request += 1;
-            let request = self.last_request;
-            let control = Control::Join {
-                request,
-                session: join.session,
-                user: user.id,
-                name: user.name.clone(),
-                join_as: join.join_as,
-                skill: join.skill,
-            };
-            match self.pairs.control(owner, match_id, local.relay.epoch(), &control) {
-                Ok(()) => join.asked = Some((request, owner)),
-                Err(error) => {
-                    tracing::warn!(%error, %owner, %match_id, "cannot ask to join");
-                    refused.push(join.conn);
-                }
-            }
-        }
-        for conn in refused {
-            self.refuse_join(conn, match_id, ErrorCode::Unavailable, "the match cannot be reached");
-        }
-    }
-
-    /// Looks the owner up: in Redis, unless that is known to be wrong, then in Postgres.
-    fn locate(&mut self, now: Instant, match_id: MatchId, skip_cache: bool) {
-        let Some(local) = self.matches.get_mut(&match_id) else { return };
-        if local.locating {
-            return;
-        }
-        local.locating = true;
-        local.located_at = now;
-        let (fabric, store, events) = (self.fabric.clone(), self.store.clone(), self.events.clone());
-        tokio::spawn(async move {
-            let cached = match skip_cache {
-                true => None,
-                // An error is no answer: ask Postgres.
-                false => fabric.owner(match_id).await.ok().flatten(),
-            };
-            let owner = match cached {
-                Some(owner) => Located::Owner(owner.node, owner.incarnation),
-                None => match store.owner_of(match_id).await {
-                    Ok(Some(ownership)) => Located::Owner(ownership.owner.node, ownership.owner.incarnation),
-                    Ok(None) => Located::Nowhere,
-                    Err(error) => {
-                        tracing::warn!(%error, %match_id, "cannot look up a match's owner");
-                        Located::Unknown
-                    }
-                },
-            };
-            // An error means that the hub has ended.
-            let _ = events.send(Event::Located { match_id, owner }).await;
-        });
-    }
-
-    pub(super) fn located(&mut self, now: Instant, match_id: MatchId, owner: Located) {
-        let Some(local) = self.matches.get_mut(&match_id) else { return };
-        local.locating = false;
-        match owner {
-            Located::Owner(node, incarnation) => {
-                self.pairs.meet(node, incarnation);
-                self.ask(match_id, node);
-            }
-            Located::Nowhere => self.gone(now, match_id),
-            // Who has come in before waits for the next attempt.
-            Located::Unknown => {
-                let waiting: Vec<ConnId> =
-                    local.joins.iter().filter(|j| j.deadline.is_some() && j.asked.is_none()).map(|j| j.conn).collect();
-                for conn in waiting {
-                    self.refuse_join(conn, match_id, ErrorCode::Unavailable, "the match cannot be looked up");
-                }
-            }
-        }
-    }
-
-    /// Looks for the owner again, and asks it to let everybody in again.
-    pub(super) fn attach(&mut self, now: Instant, match_id: MatchId, skip_cache: bool) {
-        let Some(local) = self.matches.get_mut(&match_id) else { return };
-        self.metrics.attaches.increment(1);
-        for join in &mut local.joins {
-            join.asked = None;
-        }
-        for member in &local.members {
-            if !local.joins.iter().any(|join| join.conn == member.conn) {
-                let Member { conn, session, join_as, skill, .. } = *member;
-                local.joins.push(Join {
-                    conn,
-                    session,
-                    join_as,
-                    skill,
-                    deadline: None,
-                    asked: None,
-                    is_checked: false,
-                });
-            }
-        }
-        self.locate(now, match_id, skip_cache);
-    }
-
-    pub(super) fn joined(&mut self, now: Instant, origin: Origin, request: u64, generation: u16, picture: MatchJoined) {
-        let Origin { from, match_id, epoch } = origin;
-        // Whoever left meanwhile has said so to the owner already.
-        let Some(local) = self.matches.get_mut(&match_id) else { return };
-        let Some(at) = local.joins.iter().position(|join| join.asked == Some((request, from))) else { return };
-        let finished = picture.phase == Phase::Finished;
-        let (last_event, over, place) = (picture.last_event, picture.over.is_some(), picture.side);
-        if let Err(refusal) = local.relay.attached(now, from, epoch, last_event, finished, over) {
-            // A former owner. The relay looks for the present one in a moment.
-            local.joins[at].asked = None;
-            return metrics::entry_refused(refusal.label());
-        }
-        local.over |= over;
-        let Join { conn, session, join_as, skill, .. } = local.joins.swap_remove(at);
-        let Some((peer, _)) = self.people.person(conn) else { return };
-        local.take_seats(conn, place, generation);
-        local.members.retain(|member| member.conn != conn);
-        local.members.push(Member { conn, session, peer: peer.clone(), join_as, skill, last_event });
-        peer.send_with(|connection| connection.joined(now, match_id, place), &picture.into());
-        self.hold(match_id);
-    }
-
-    pub(super) fn join_refused(&mut self, now: Instant, origin: Origin, request: u64, code: ErrorCode, detail: &str) {
-        let Origin { from, match_id, .. } = origin;
-        let Some(local) = self.matches.get_mut(&match_id) else { return };
-        let Some(join) = local.joins.iter_mut().find(|join| join.asked == Some((request, from))) else { return };
-        if code == ErrorCode::NotFound && !join.is_checked {
-            // Not played there (any more): Redis may remember a former owner. Postgres knows.
-            (join.asked, join.is_checked) = (None, true);
-            local.relay.detach(now);
-            return self.locate(now, match_id, true);
-        }
-        let conn = join.conn;
-        self.refuse_join(conn, match_id, code, detail);
-    }
-
-    /// Tells a client that it cannot come in, or cannot stay.
-    fn refuse_join(&mut self, conn: ConnId, match_id: MatchId, code: ErrorCode, detail: &str) {
-        self.forget(conn, match_id);
-        let Some(connected) = self.people.get(conn) else { return };
-        metrics::refused(code.as_str());
-        let error =
-            ErrorMessage { code, detail: detail.to_owned(), of: Some("match_join".into()), match_id: Some(match_id) };
-        connected.peer.send_with(|connection| connection.left(match_id), &error.into());
-    }
-
     /// Somebody leaves, or was lost.
     pub(super) fn leave(&mut self, conn: ConnId, match_id: MatchId) {
         let Some(local) = self.matches.get(&match_id) else { return };
@@ -310,7 +141,7 @@ impl Hub {
     }
 
     /// Removes a connection from a match, and the match with its last one.
-    fn forget(&mut self, conn: ConnId, match_id: MatchId) {
+    pub(super) fn forget(&mut self, conn: ConnId, match_id: MatchId) {
         if let Some(person) = self.people.person_mut(conn) {
             person.matches.retain(|id| *id != match_id);
         }
@@ -326,7 +157,7 @@ impl Hub {
     }
 
     /// The match has left the cluster's memory.
-    fn gone(&mut self, now: Instant, match_id: MatchId) {
+    pub(super) fn gone(&mut self, now: Instant, match_id: MatchId) {
         let Some(local) = self.matches.get(&match_id) else { return };
         let over = local.over;
         let joining: Vec<ConnId> = local.joins.iter().map(|join| join.conn).collect();
@@ -481,6 +312,9 @@ impl Hub {
 
     /// Who has asked in vain; which matches are silent.
     pub(super) fn look_at_matches(&mut self, now: Instant) {
+        // With this edge's own link cut there is nobody to ask, and what is asked would pile up. No word counts
+        // meanwhile all the same: the relays see the silence.
+        let is_cut_off = matches!(*self.link.borrow(), LinkState::Silent { .. });
         let mut silent = std::mem::take(&mut self.scratch);
         let mut waited = Vec::new();
         for (match_id, local) in &mut self.matches {
@@ -489,7 +323,7 @@ impl Hub {
                     waited.push((join.conn, *match_id));
                 }
             }
-            if local.relay.timeout(now).is_some() {
+            if !is_cut_off && local.relay.timeout(now).is_some() {
                 silent.push(*match_id);
             }
         }
@@ -504,6 +338,13 @@ impl Hub {
         self.scratch = silent;
     }
 
+    /// What waited for these workers is dropped: those who asked them to come in have to ask again.
+    pub(super) fn forgotten(&mut self, nodes: &[NodeId]) {
+        for join in self.matches.values_mut().flat_map(|local| &mut local.joins) {
+            join.asked = join.asked.filter(|(_, asked)| !nodes.contains(asked));
+        }
+    }
+
     /// A worker has lost its memory: its matches are to be found again.
     pub(super) fn restarted(&mut self, now: Instant, node: NodeId) {
         let lost: Vec<MatchId> = self
@@ -515,6 +356,9 @@ impl Hub {
             })
             .map(|(match_id, local)| {
                 local.relay.detach(now);
+                for join in &mut local.joins {
+                    join.asked = join.asked.filter(|(_, asked)| *asked != node);
+                }
                 *match_id
             })
             .collect();

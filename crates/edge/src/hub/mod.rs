@@ -5,7 +5,9 @@
 //! other task.
 
 mod batch;
+mod creating;
 mod drain;
+mod joining;
 mod matches;
 mod people;
 mod run;

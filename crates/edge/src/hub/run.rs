@@ -1,28 +1,30 @@
 //! The hub's loop: whatever can wake it stands in `run`.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use rally_fabric::{Fabric, Pairs};
+use rally_fabric::{Fabric, LinkState, Pairs};
 use rally_link::Kept;
 use rally_protocol::{
     client::{
         codec::{Encoding, Messages},
-        v1::{Dir, ErrorCode, ServerMessage, Side, close},
+        v1::{Dir, ServerMessage, Side, close},
     },
-    cluster::v1::{Control, InputRecord, MatchSpec, NodeLoad},
+    cluster::v1::{Control, InputRecord, NodeLoad},
 };
 use rally_service::clock;
 use rally_store::Store;
-use rally_units::{Epoch, Instant, MatchId, NodeId};
+use rally_units::{Instant, MatchId, NodeId};
 use smallvec::SmallVec;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Event, HubConfig, OpenedSession, Refusal,
     batch::{Batch, HeldSnapshot, Numbered, Origin},
+    creating::Creating,
     drain::Drain,
+    joining::LOOK_UPS_MAX,
     matches::LocalMatch,
     people::{People, Person},
 };
@@ -46,9 +48,6 @@ const TICKETS_PERIOD: Duration = Duration::from_secs(2);
 /// Between two touches of sessions, which live for 120 s.
 const SESSIONS_PERIOD: Duration = Duration::from_secs(30);
 
-/// How long the API waits for a match to be hosted.
-const CREATE_WITHIN: Duration = Duration::from_secs(5);
-
 /// Events and bundles handled before anything is written to Redis.
 const EVENTS_PER_TURN: usize = 256;
 const BUNDLES_PER_TURN: usize = 32;
@@ -71,7 +70,10 @@ pub(super) struct Hub {
     /// Readers to whom something was queued in this turn.
     pub(super) unflushed: Vec<SharedPeer>,
     pub(super) scratch: Vec<MatchId>,
-    creating: HashMap<u64, Creating>,
+    /// Whether this edge's own link to the others holds.
+    pub(super) link: watch::Receiver<LinkState>,
+    pub(super) look_ups: Arc<Semaphore>,
+    pub(super) creating: HashMap<u64, Creating>,
     batch: Batch,
     fanout: Fanout,
     /// Matches with inputs to send.
@@ -81,13 +83,6 @@ pub(super) struct Hub {
     arrivals: Vec<Instant>,
     flushed_at: Instant,
     due: Due,
-}
-
-/// A match whose worker has not answered yet.
-struct Creating {
-    worker: NodeId,
-    reply: oneshot::Sender<Result<(), Refusal>>,
-    deadline: Instant,
 }
 
 /// When to look at what next.
@@ -163,6 +158,8 @@ impl Hub {
         let HubConfig { incarnation, keys, fabric, store } = config;
         Self {
             pairs: Pairs::new(fabric.node(), incarnation, keys),
+            link: fabric.link(),
+            look_ups: Arc::new(Semaphore::new(LOOK_UPS_MAX)),
             fabric,
             store,
             metrics,
@@ -356,49 +353,11 @@ impl Hub {
         self.metrics.connections.set(self.people.len() as f64);
     }
 
-    fn create(
-        &mut self,
-        now: Instant,
-        worker: NodeId,
-        spec: Box<MatchSpec>,
-        reply: oneshot::Sender<Result<(), Refusal>>,
-    ) {
-        self.last_request += 1;
-        let request = self.last_request;
-        if let Some(node) = self.fabric.nodes().get(worker) {
-            self.pairs.meet(worker, node.incarnation);
-        }
-        let match_id = spec.id;
-        match self.pairs.control(worker, match_id, Epoch(0), &Control::Create { request, spec }) {
-            Ok(()) => {
-                self.creating.insert(request, Creating { worker, reply, deadline: now + CREATE_WITHIN });
-            }
-            Err(error) => {
-                tracing::warn!(%error, %worker, "cannot ask for a match");
-                // Whoever asked may have given up waiting, here and below.
-                let _ = reply.send(Err(Refusal::new(ErrorCode::Unavailable, "the worker cannot be reached")));
-            }
-        }
-    }
-
-    fn created(&mut self, from: NodeId, request: u64, answer: Result<(), Refusal>) {
-        if self.creating.get(&request).is_some_and(|creating| creating.worker == from)
-            && let Some(creating) = self.creating.remove(&request)
-        {
-            let _ = creating.reply.send(answer);
-        }
-    }
-
     /// Whatever the clock brings about.
     fn look(&mut self, now: Instant) {
         if comes_due(&mut self.due.matches, now, MATCHES_PERIOD) {
             self.look_at_matches(now);
-            let late: Vec<u64> =
-                self.creating.iter().filter(|(_, c)| now >= c.deadline).map(|(request, _)| *request).collect();
-            for creating in late.into_iter().filter_map(|request| self.creating.remove(&request)) {
-                self.metrics.requests_timed_out.increment(1);
-                let _ = creating.reply.send(Err(Refusal::new(ErrorCode::Unavailable, "the worker does not answer")));
-            }
+            self.look_at_creations(now);
         }
         if comes_due(&mut self.due.connections, now, CONNECTIONS_PERIOD) {
             let gone: Vec<ConnId> =
@@ -435,8 +394,16 @@ impl Hub {
         if nodes.iter().next().is_none() {
             return;
         }
-        for owner in self.owners.keys().copied().filter(|owner| nodes.get(*owner).is_none()).collect::<Vec<_>>() {
-            self.pairs.forget(owner);
+        let asked = self.matches.values().flat_map(LocalMatch::asked);
+        let mut dead: Vec<NodeId> =
+            self.owners.keys().copied().chain(asked).filter(|owner| nodes.get(*owner).is_none()).collect();
+        dead.sort_unstable();
+        dead.dedup();
+        for node in &dead {
+            self.pairs.forget(*node);
+        }
+        if !dead.is_empty() {
+            self.forgotten(&dead);
         }
     }
 

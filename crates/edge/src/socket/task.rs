@@ -77,6 +77,8 @@ pub(crate) async fn serve(
     } else {
         WebSocketContext::from_partially_read(already_read.to_vec(), Role::Server, Some(config))
     };
+    // Even when empty it holds the HTTP server's read buffer of 8 KiB, and an argument lives as long as the future.
+    drop(already_read);
     let _gone = Gone { peer: peer.clone(), sockets: sockets.clone() };
     let phase = Phase::Reading(Box::new(protocol));
     let mut task =

@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::{Arc, Mutex},
-    thread::{self, ThreadId},
+    thread,
 };
 
 use axum::body::Body;
@@ -22,6 +22,9 @@ use rally_store::{NewMatch, Owner, Seat, Store, StoreConfig};
 use rally_testkit::eventually;
 use rally_units::{Incarnation, MatchId, NodeId, SessionId, UserId};
 use serde_json::{Value, json};
+use tracing_subscriber::{
+    Layer as _, filter::dynamic_filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::support::{
     Cluster, LONG, Worker, new_match,
@@ -349,19 +352,13 @@ async fn without_postgres_or_redis_one_is_told_so() {
     assert_eq!(site.browser().post(GUEST, &json!({ "username": "bob" })).await.status, 201, "needs no Redis");
 }
 
-/// The log of one thread.
-#[derive(Clone)]
-struct Log {
-    of: ThreadId,
-    bytes: Arc<Mutex<Vec<u8>>>,
-}
+/// Where a test's log goes.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if thread::current().id() == self.of {
-            self.bytes.lock().unwrap().extend_from_slice(bytes);
-        }
-        Ok(bytes.len())
+        self.0.lock().unwrap().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -372,14 +369,15 @@ impl io::Write for Log {
 #[tokio::test]
 async fn no_token_is_logged() {
     // This test's runtime runs everything in this thread. A subscriber for the thread alone would miss events that
-    // other tests met first, without one.
-    let log = Log { of: thread::current().id(), bytes: Arc::default() };
+    // other tests met first, without one; and those tests need not be logged.
+    let here = thread::current().id();
+    let log = Log::default();
     let writer = log.clone();
-    tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
+    let layer = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(move || writer.clone())
-        .init();
+        .with_filter(dynamic_filter_fn(move |_, _| thread::current().id() == here));
+    tracing_subscriber::registry().with(layer).init();
     let cluster = Cluster::start().await;
     let site = cluster.site(Bounds::default()).await;
     let mut browser = site.browser();
@@ -391,7 +389,7 @@ async fn no_token_is_logged() {
     browser.token = Some(format!("{access_token}x"));
     browser.get(ME).await.problem(401, "unauthenticated");
 
-    let log = String::from_utf8(log.bytes.lock().unwrap().clone()).unwrap();
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(log.contains("answered") && log.contains(ME), "the requests are logged");
     for token in [access_token, refresh_token] {
         for part in token.split('.').skip(1) {

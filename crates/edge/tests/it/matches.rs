@@ -498,3 +498,62 @@ async fn a_worker_that_does_not_play_the_match_is_looked_past() {
     wrong.flush();
     assert_eq!(client.error().await.code, ErrorCode::NotFound);
 }
+
+#[tokio::test]
+async fn a_cut_link_costs_nobody_the_match() {
+    let mut cluster = Cluster::without_database().await;
+    let edge = cluster.edge("edge").await;
+    let mut worker = cluster.worker("worker").await;
+    let match_id = new_match();
+    worker.own(match_id).await;
+    let mut client = seated(&edge, &mut worker, match_id, Encoding::Msgpack).await;
+    let node = edge.node();
+    cluster.redis.pause();
+    // Longer than all that would give up: silence, leases, unanswered joins.
+    worker.tick_during(node, match_id, 1, alive(&mut client, Duration::from_secs(7))).await;
+    cluster.redis.resume();
+    // However often the edge has looked for the owner meanwhile, it asks once.
+    let mut asked = Vec::new();
+    let answered = async |worker: &mut Worker, asked: &mut Vec<u64>| {
+        for said in worker.all_within(Duration::from_millis(20)).await {
+            if let Said::Control(Control::Join { request, .. }) = said {
+                asked.push(request);
+                worker.answer(node, match_id, request, Place::Left, 2, 0).await;
+            }
+        }
+    };
+    let mut tick = 5_000;
+    let joined = loop {
+        tick += 1;
+        worker.snapshot(node, match_id, head(tick, 0));
+        worker.flush();
+        answered(&mut worker, &mut asked).await;
+        if let Ok(message) = tokio::time::timeout(Duration::from_millis(1), client.next()).await
+            && let ServerMessage::MatchJoined(joined) = message
+        {
+            break joined;
+        }
+        assert!(tick < 6_000, "not let in again");
+    };
+    assert_eq!(joined.side, Place::Left);
+    assert!(asked.len() <= 2, "asked {} times", asked.len());
+    worker.snapshot(node, match_id, head(tick + 1_000, 0));
+    worker.flush();
+    loop {
+        if client.snapshot().await.tick == Tick(tick + 1_000) {
+            break;
+        }
+    }
+}
+
+/// Lets a client say that it lives, each second for this long.
+async fn alive(client: &mut Client, span: Duration) {
+    let until = tokio::time::Instant::now() + span;
+    for t in 0.. {
+        client.say(Ping { t }).await;
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        if tokio::time::Instant::now() >= until {
+            return;
+        }
+    }
+}

@@ -84,11 +84,11 @@ fn after_a_quarter_of_a_second_of_silence_nothing_counts_until_it_is_attached_ag
     assert_eq!(relay.snapshot(at(260), OWNER, Epoch(3), &head(2)), Err(Refusal::Detached));
     assert_eq!(relay.timeout(at(260)), Some(Attach));
     assert_eq!(relay.snapshot(at(261), OWNER, Epoch(3), &head(3)), Err(Refusal::Detached));
-    // Asked again each second while nobody answers.
-    assert_eq!(relay.timeout(at(1_259)), None);
-    assert_eq!(relay.timeout(at(1_260)), Some(Attach));
-    relay.attached(at(1_300), OWNER, Epoch(3), 0, false, false).unwrap();
-    relay.snapshot(at(1_301), OWNER, Epoch(3), &head(4)).unwrap();
+    // Asked again and again while nobody answers.
+    assert_eq!(relay.timeout(at(509)), None);
+    assert_eq!(relay.timeout(at(510)), Some(Attach));
+    relay.attached(at(600), OWNER, Epoch(3), 0, false, false).unwrap();
+    relay.snapshot(at(601), OWNER, Epoch(3), &head(4)).unwrap();
 }
 
 #[test]
