@@ -5,6 +5,7 @@
 #                                sets edges (their URLs, separated by a comma) and cluster_pid
 #   stop_cluster                 ends it and waits; fails when it does not go by itself
 #   run_swarm PROGRAM PLAYERS SECONDS JSON...   the load generator against $edges
+#   run_swarm_idle PROGRAM CONNECTIONS JSON...  connections that do nothing, and the memory that they cost
 # shellcheck shell=bash
 # shellcheck source=scripts/lib.sh
 
@@ -70,9 +71,16 @@ stop_cluster() {
     wait "$pid" 2>/dev/null || true
 }
 
-# The one place where the scripts know swarm's flags. More of them may follow the JSON file's name.
+# The one place where the scripts know swarm's flags. More of them may follow the JSON file's name. The nodes are sought
+# below our own `rally dev`: others may run on this machine.
 run_swarm() {
     local program=$1 players=$2 seconds=$3 json=$4
     shift 4
-    "$program" play --edges "$edges" --players "$players" --duration-s "$seconds" --json "$json" "$@"
+    "$program" play --edges "$edges" --under "$cluster_pid" --players "$players" --duration-s "$seconds" --json "$json" "$@"
+}
+
+run_swarm_idle() {
+    local program=$1 connections=$2 json=$3
+    shift 3
+    "$program" idle --edges "$edges" --under "$cluster_pid" --connections "$connections" --json "$json" "$@"
 }

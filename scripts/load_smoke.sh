@@ -55,7 +55,9 @@ start_cluster "$RALLY_BIN" "$dir"
 say "load-smoke: edges at $edges"
 
 export BASE_URLS=$edges PLAY_S=4 DURATION=$smoke_s
-check swarm run_swarm "$SWARM_BIN" 20 "$smoke_s" "$logs/swarm.json"
+# Looser than the benchmark's thresholds: this is a debug build, on machines that do other things too.
+check swarm run_swarm "$SWARM_BIN" 20 "$smoke_s" "$logs/swarm.json" --no-floor --quiet \
+    --expect 'snapshots>=0.98,playing>=1,input_p99_ms<=100'
 VUS=10 check k6 "$root/scripts/load.sh" k6
 PLAYERS=20 check artillery "$root/scripts/load.sh" artillery
 check stop stop_cluster

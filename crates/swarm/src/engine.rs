@@ -35,7 +35,7 @@ use crate::{
     frame::Frame,
     player::{Player, Script, Wish},
     seen,
-    stats::Stats,
+    stats::{self, Stats},
 };
 
 /// Room for the largest message and what comes with it.
@@ -218,6 +218,7 @@ impl Engine {
             self.take_deliveries();
             let now_ns = self.now_ns();
             self.due(now_ns);
+            self.publish_snapshots();
             let told = self.setup.control.stage();
             if told != stage {
                 if told == Stage::Window {
@@ -230,7 +231,6 @@ impl Engine {
                     for seat in &mut self.seats {
                         seat.player.window_closes(now_ns, &mut self.stats);
                     }
-                    self.publish_snapshots();
                     result = Some(std::mem::take(&mut self.stats));
                     self.counted_snapshots = 0;
                 }
@@ -239,7 +239,6 @@ impl Engine {
                     self.stop();
                 }
                 stage = told;
-                report_at_ns = now_ns;
             }
             if now_ns >= report_at_ns {
                 report_at_ns += SECOND_NS;
@@ -461,7 +460,7 @@ impl Engine {
         while let Some((at_ns, slot)) = self.seconds.pop_front_if(|(at_ns, _)| *at_ns <= now_ns) {
             self.seconds.push_back((at_ns + SECOND_NS, slot));
             let n = at_ns / SECOND_NS + slot as u64;
-            self.seats[slot].player.second(n, now_ns, &mut self.stats, &mut self.wishes);
+            self.seats[slot].player.second(n, now_ns - at_ns, now_ns, &mut self.stats, &mut self.wishes);
             self.grant(slot);
         }
         while self.retries.peek().is_some_and(|Reverse(retry)| retry.at_ns <= now_ns) {
@@ -485,14 +484,16 @@ impl Engine {
         self.seats.iter().all(|seat| seat.player.stopped())
     }
 
+    /// For the progress line, which must not wait for a report.
     fn publish_snapshots(&mut self) {
         let more = self.stats.snapshots - self.counted_snapshots;
-        self.counted_snapshots = self.stats.snapshots;
-        self.setup.control.snapshots.fetch_add(more, Ordering::Relaxed);
+        if more > 0 {
+            self.counted_snapshots = self.stats.snapshots;
+            self.setup.control.snapshots.fetch_add(more, Ordering::Relaxed);
+        }
     }
 
-    fn report(&mut self) {
-        self.publish_snapshots();
+    fn report(&self) {
         let mut progress = Progress { engine: self.setup.engine, ..Progress::default() };
         for seat in &self.seats {
             progress.connected += usize::from(seat.player.connected());
@@ -501,7 +502,7 @@ impl Engine {
                 *progress.playing.entry(match_id).or_default() |= 1 << (seat.edge % 64);
             }
         }
-        progress.errors = self.stats.errors.values().sum();
+        progress.errors = stats::total(&self.stats.errors);
         progress.reconnects = self.stats.reconnects;
         progress.input_p99_us = self.stats.input_us.value_at_quantile(0.99);
         (self.setup.report)(progress);

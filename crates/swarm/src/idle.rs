@@ -1,6 +1,9 @@
 //! `swarm idle`: connections that say hello and stay, and what each costs the edges in memory.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 
@@ -9,6 +12,7 @@ use crate::{
     nodes::Role,
     player::Script,
     run::{Crowd, Run},
+    stats::{self, Errors},
     watch::{self, NodeReport, Sample, Watch},
 };
 
@@ -32,7 +36,7 @@ pub struct IdleReport {
     /// Connections that were lost.
     pub reconnects: u64,
     /// What went wrong and how often.
-    pub errors: BTreeMap<String, u64>,
+    pub errors: Errors,
     /// What did not meet its expectation.
     pub shortfalls: Vec<String>,
 }
@@ -52,7 +56,7 @@ pub async fn idle(args: &IdleArgs) -> anyhow::Result<IdleReport> {
     let mut run = Run::start(&args.target, &crowd)?;
     let first_part = args.connections / 10;
 
-    let none = watch.sample();
+    let (none, began) = (watch.sample(), Instant::now());
     run.ramp(0, first_part).await;
     run.wait("opening", CONNECT_TIME_MAX, |all| all.connected >= first_part).await;
     run.wait("settling", settle, |_| false).await;
@@ -61,7 +65,8 @@ pub async fn idle(args: &IdleArgs) -> anyhow::Result<IdleReport> {
     run.wait("opening", CONNECT_TIME_MAX, |all| all.connected >= args.connections).await;
     run.wait("settling", settle, |_| false).await;
     let (all, connected) = (watch.sample(), run.overview().connected);
-    let stats = run.finish().await?;
+    let took_s = began.elapsed().as_secs_f64();
+    let measured = run.finish().await?;
 
     let per_connection = |before: &Sample, after: &Sample, connections: usize| {
         let edges = watch.nodes(before, after, 1.0).into_iter().filter(|node| node.role == Role::Edge);
@@ -74,16 +79,16 @@ pub async fn idle(args: &IdleArgs) -> anyhow::Result<IdleReport> {
         connected,
         kib_per_connection: per_connection(&none, &all, connected),
         marginal_kib_per_connection: per_connection(&some, &all, connected.saturating_sub(some_connected)),
-        nodes: watch.nodes(&none, &all, 1.0),
-        reconnects: stats.reconnects,
-        errors: stats.errors,
+        nodes: watch.nodes(&none, &all, took_s),
+        reconnects: measured.reconnects,
+        errors: measured.errors,
         shortfalls: Vec::new(),
     };
     let figures = [
         ("kib_per_connection", report.kib_per_connection),
         ("marginal_kib_per_connection", report.marginal_kib_per_connection),
         ("connected", Some(report.connected as f64 / report.connections as f64)),
-        ("errors", Some(report.errors.values().sum::<u64>() as f64)),
+        ("errors", Some(stats::total(&report.errors) as f64)),
     ];
     report.shortfalls = args.expect.iter().filter_map(|one| one.shortfall(&figures)).collect();
     if connected == 0 {
@@ -107,8 +112,7 @@ impl IdleReport {
         writeln!(out, "  edges' memory        {} per connection", kib(self.kib_per_connection))?;
         writeln!(out, "  one more             {}", kib(self.marginal_kib_per_connection))?;
         writeln!(out, "  reconnects           {}", self.reconnects)?;
-        let errors: Vec<_> = self.errors.iter().map(|(code, n)| format!("{n} x {code}")).collect();
-        writeln!(out, "  errors               {}", if errors.is_empty() { "none".into() } else { errors.join(", ") })?;
+        writeln!(out, "  errors               {}", stats::listed(&self.errors))?;
         if !self.nodes.is_empty() {
             writeln!(out, "  nodes")?;
             watch::table(&self.nodes, out);

@@ -21,7 +21,7 @@ mod player;
 mod redis_info;
 mod run;
 mod seen;
-mod stats;
+pub mod stats;
 pub mod watch;
 
 use std::{fs, path::Path, process::ExitCode};

@@ -1,7 +1,6 @@
 //! `swarm play`: players play by script, and what reaches them is measured.
 
 use std::{
-    collections::BTreeMap,
     fmt::Write as _,
     time::{Duration, Instant},
 };
@@ -16,7 +15,7 @@ use crate::{
     floor::{Floor, FloorOptions},
     player::Script,
     run::{Crowd, Run, own_cpu_s},
-    stats::GAP_NS,
+    stats::{self, Errors, GAP_NS},
     watch::{self, NodeReport, RedisReport, Watch},
 };
 
@@ -93,7 +92,7 @@ pub struct PlayReport {
     /// Connections that were lost, from the beginning of the run.
     pub reconnects: u64,
     /// What went wrong and how often, from the beginning of the run.
-    pub errors: BTreeMap<String, u64>,
+    pub errors: Errors,
     /// CPU time of this process, in seconds.
     pub own_cpu_s: f64,
     /// The same as a part of one core, in percent.
@@ -162,7 +161,7 @@ pub async fn play(args: &PlayArgs) -> anyhow::Result<PlayReport> {
     let own_cpu_s = own_cpu_s() - own_before_s;
     let after = watch.sample();
     let (overview, interrupted) = (run.overview(), run.interrupted);
-    let stats = run.finish().await?;
+    let measured = run.finish().await?;
     let floor_after = if interrupted { None } else { measure_floor(args).await? };
 
     let floor = match (floor_before, floor_after) {
@@ -171,9 +170,9 @@ pub async fn play(args: &PlayArgs) -> anyhow::Result<PlayReport> {
     };
     let nodes = watch.nodes(&before, &after, window_s);
     let redis = Watch::redis(&before, &after, window_s);
-    let per_snapshot = |cpu_s: f64| (stats.snapshots > 0).then(|| cpu_s * 1e6 / stats.snapshots as f64);
+    let per_snapshot = |cpu_s: f64| (measured.snapshots > 0).then(|| cpu_s * 1e6 / measured.snapshots as f64);
     let cpu_us_per_snapshot = watch::cpu_of_snapshots_s(&nodes).and_then(per_snapshot);
-    let expected = stats.joined_ns as f64 / 1e9 * SNAPSHOTS_PER_S;
+    let expected = measured.joined_ns as f64 / 1e9 * SNAPSHOTS_PER_S;
     let mut report = PlayReport {
         window_s,
         players,
@@ -181,25 +180,25 @@ pub async fn play(args: &PlayArgs) -> anyhow::Result<PlayReport> {
         playing: overview.playing,
         matches: overview.matches,
         matches_on_two_edges: overview.matches_on_two_edges,
-        matches_finished: stats.matches_finished,
-        snapshots: stats.snapshots,
+        matches_finished: measured.matches_finished,
+        snapshots: measured.snapshots,
         snapshots_expected: expected,
-        snapshots_ratio: (expected >= 1.0).then(|| stats.snapshots as f64 / expected),
-        missed_ticks: stats.missed_ticks,
-        repeated: stats.repeated,
-        events: stats.events,
-        input_ms: (&stats.input_us).into(),
-        inputs_sent: stats.inputs_sent,
-        inputs_unanswered: stats.inputs_unanswered,
-        interval_ms: (&stats.interval_us).into(),
-        gaps: stats.gaps,
-        gap_max_ms: stats.gap_max_ns as f64 / 1e6,
-        reconnects: stats.reconnects,
+        snapshots_ratio: (expected >= 1.0).then(|| measured.snapshots as f64 / expected),
+        missed_ticks: measured.missed_ticks,
+        repeated: measured.repeated,
+        events: measured.events,
+        input_ms: (&measured.input_us).into(),
+        inputs_sent: measured.inputs_sent,
+        inputs_unanswered: measured.inputs_unanswered,
+        interval_ms: (&measured.interval_us).into(),
+        gaps: measured.gaps,
+        gap_max_ms: measured.gap_max_ns as f64 / 1e6,
+        reconnects: measured.reconnects,
         own_cpu_s,
         own_cpu_percent: own_cpu_s / window_s * 100.0,
         own_cpu_us_per_snapshot: per_snapshot(own_cpu_s),
-        reads: stats.reads,
-        received_bytes: stats.received_bytes,
+        reads: measured.reads,
+        received_bytes: measured.received_bytes,
         nodes,
         redis,
         floor,
@@ -207,7 +206,7 @@ pub async fn play(args: &PlayArgs) -> anyhow::Result<PlayReport> {
         cost: cpu_us_per_snapshot.zip(floor).map(|(us, floor)| us / floor.send_us),
         shortfalls: Vec::new(),
         interrupted,
-        errors: stats.errors,
+        errors: measured.errors,
     };
     report.shortfalls = report.judge(args);
     Ok(report)
@@ -233,7 +232,7 @@ impl PlayReport {
             ("gaps", Some(self.gaps as f64)),
             ("gap_max_ms", Some(self.gap_max_ms)),
             ("reconnects", Some(self.reconnects as f64)),
-            ("errors", Some(self.errors.values().sum::<u64>() as f64)),
+            ("errors", Some(stats::total(&self.errors) as f64)),
             ("playing", part(self.playing, self.players / 2 * 2)),
             ("two_edges", part(self.matches_on_two_edges, self.matches)),
             ("cost", self.cost),
@@ -287,8 +286,7 @@ impl PlayReport {
         let gap_above_ms = GAP_NS / 1_000_000;
         writeln!(out, "  gaps above {gap_above_ms} ms    {}, the longest {:.0} ms", self.gaps, self.gap_max_ms)?;
         writeln!(out, "  reconnects           {}", self.reconnects)?;
-        let errors: Vec<_> = self.errors.iter().map(|(code, n)| format!("{n} x {code}")).collect();
-        writeln!(out, "  errors               {}", if errors.is_empty() { "none".into() } else { errors.join(", ") })?;
+        writeln!(out, "  errors               {}", stats::listed(&self.errors))?;
         let us = |us: Option<f64>| us.map_or("-".to_owned(), |us| format!("{us:.2} us"));
         let own = us(self.own_cpu_us_per_snapshot);
         writeln!(

@@ -149,6 +149,10 @@ impl Player {
             }
             stats.reconnects += 1;
         }
+        self.gone(code, now_ns, stats, wishes);
+    }
+
+    fn gone(&mut self, code: Option<u16>, now_ns: u64, stats: &mut Stats, wishes: &mut Vec<Wish>) {
         if matches!(code, Some(close::UNAUTHENTICATED | close::SEAT_TAKEN)) {
             self.over(now_ns, stats);
             return self.enter(State::Banned, now_ns);
@@ -318,7 +322,7 @@ impl Player {
 
     fn refused(&mut self, error: &ErrorMessage, now_ns: u64, stats: &mut Stats, wishes: &mut Vec<Wish>) {
         let of = error.of.as_deref().unwrap_or("-");
-        stats.error(format!("{} ({of})", error.code.as_str()));
+        stats.error_that_said(format!("{} ({of})", error.code.as_str()), &error.detail);
         match (of, error.code) {
             ("queue_join", ErrorCode::AlreadyInQueue) => self.enter(State::Queueing, now_ns),
             ("queue_join", ErrorCode::AlreadyInMatch) if error.match_id.is_some() => {
@@ -360,13 +364,14 @@ impl Player {
         Some(InputMessage { match_id, seq: self.seq, dir, press: self.seq.is_multiple_of(PRESS_EVERY), side: None })
     }
 
-    /// To be called each second: pings, and what takes too long. `n` counts the calls.
-    pub(crate) fn second(&mut self, n: u64, now_ns: u64, stats: &mut Stats, wishes: &mut Vec<Wish>) {
+    /// To be called each second: pings, and what takes too long. `n` counts the calls; this one is `late_ns` late.
+    pub(crate) fn second(&mut self, n: u64, late_ns: u64, now_ns: u64, stats: &mut Stats, wishes: &mut Vec<Wish>) {
         if matches!(self.state, State::Away | State::Banned) {
             return;
         }
         let in_match = matches!(self.state, State::Joining | State::Joined);
-        let silent = now_ns.saturating_sub(self.heard_ns) > SILENCE_NS_MAX[usize::from(!in_match)];
+        // While our own loop stood still, frames came and were not read: that is not the edge's silence.
+        let silent = now_ns.saturating_sub(self.heard_ns + late_ns) > SILENCE_NS_MAX[usize::from(!in_match)];
         let late = match self.state {
             State::Greeting => Some("no_welcome"),
             State::Joining => Some("no_match_joined"),
@@ -375,8 +380,9 @@ impl Player {
         let late = late.filter(|_| now_ns.saturating_sub(self.since_ns) > ANSWER_NS_MAX);
         if silent || late.is_some() {
             stats.error(late.unwrap_or("silent_link"));
+            stats.reconnects += 1;
             // As if it had been lost: it is of no use.
-            return self.closed(None, now_ns, stats, wishes);
+            return self.gone(None, now_ns, stats, wishes);
         }
         if in_match || n.is_multiple_of(30) {
             wishes.push(Wish::Send(Ping { t: now_ns / 1_000 }.into()));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
+use serde::Serialize;
 
 /// A time that a histogram takes, in microseconds; longer ones count as this.
 const TIME_US_MAX: u64 = 60_000_000;
@@ -10,8 +11,34 @@ const TIME_US_MAX: u64 = 60_000_000;
 /// An interval between two snapshots that is longer than this is a gap: a player sees it.
 pub(crate) const GAP_NS: u64 = 100_000_000;
 
-/// Codes of errors and how often each came. The codes are ours and the protocol's: few.
-pub(crate) type Errors = BTreeMap<String, u64>;
+/// Errors by their codes, which are ours and the protocol's: few.
+pub type Errors = BTreeMap<String, ErrorCount>;
+
+/// Errors of one code.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ErrorCount {
+    /// How many.
+    pub count: u64,
+    /// What the first of them said.
+    pub first: String,
+}
+
+/// How many there were.
+pub(crate) fn total(errors: &Errors) -> u64 {
+    errors.values().map(|error| error.count).sum()
+}
+
+/// For people: `3 x rate_limited "slower"`.
+pub(crate) fn listed(errors: &Errors) -> String {
+    if errors.is_empty() {
+        return "none".into();
+    }
+    let each = errors.iter().map(|(code, error)| match &*error.first {
+        "" => format!("{} x {code}", error.count),
+        first => format!("{} x {code} \"{first}\"", error.count),
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
 
 #[derive(Debug)]
 pub(crate) struct Stats {
@@ -84,7 +111,15 @@ impl Stats {
     }
 
     pub(crate) fn error(&mut self, code: impl Into<String>) {
-        *self.errors.entry(code.into()).or_default() += 1;
+        self.error_that_said(code, "");
+    }
+
+    pub(crate) fn error_that_said(&mut self, code: impl Into<String>, said: &str) {
+        let error = self.errors.entry(code.into()).or_default();
+        if error.count == 0 {
+            said.clone_into(&mut error.first);
+        }
+        error.count += 1;
     }
 
     /// A player was in a match from `since_ns` until now.
@@ -127,8 +162,9 @@ impl Stats {
         self.reconnects += other.reconnects;
         self.reads += other.reads;
         self.received_bytes += other.received_bytes;
-        for (code, n) in &other.errors {
-            *self.errors.entry(code.clone()).or_default() += n;
+        for (code, theirs) in &other.errors {
+            let ours = self.errors.entry(code.clone()).or_insert_with(|| ErrorCount { count: 0, ..theirs.clone() });
+            ours.count += theirs.count;
         }
     }
 }

@@ -104,10 +104,11 @@ impl Watch {
     }
 }
 
-/// CPU time that snapshots cost: of all but Postgres, for which no tick waits. None if nothing was watched.
+/// CPU time that snapshots cost: of all but Postgres, for which no tick waits. None if nothing was watched, or if one
+/// of them ended and took its figure along.
 pub(crate) fn cpu_of_snapshots_s(nodes: &[NodeReport]) -> Option<f64> {
     let counted = nodes.iter().filter(|node| node.role != Role::Postgres);
-    let all: Vec<f64> = counted.filter_map(|node| node.cpu_s).collect();
+    let all: Vec<f64> = counted.map(|node| node.cpu_s).collect::<Option<_>>()?;
     (!all.is_empty()).then(|| all.iter().sum())
 }
 

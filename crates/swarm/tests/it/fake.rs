@@ -234,7 +234,7 @@ impl Seat {
                 if refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
                     let of = Some("queue_join".into());
                     let code = ErrorCode::RateLimited;
-                    return self.send(ErrorMessage { code, detail: String::new(), of, match_id: None }).await;
+                    return self.send(ErrorMessage { code, detail: "slower".into(), of, match_id: None }).await;
                 }
                 self.send(Queued { mode: join.mode, wait_s: None }).await?;
                 let mut queue = self.world.queue.lock().unwrap();

@@ -12,7 +12,8 @@ async fn refusals_are_counted_by_their_codes_and_tried_again() {
     let cluster = Cluster::start().await;
     cluster.world.refuse_queueing.store(3, SeqCst);
     let report = playing(&cluster, "--players 2 --duration-s 1").await;
-    assert_eq!(report.errors.get("rate_limited (queue_join)"), Some(&3), "{:?}", report.errors);
+    let refused = &report.errors["rate_limited (queue_join)"];
+    assert_eq!((refused.count, &*refused.first), (3, "slower"), "{:?}", report.errors);
     assert_eq!(report.playing, 2);
 }
 
