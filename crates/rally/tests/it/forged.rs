@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rally_client::{
     Encoding,
-    protocol::{EventKind, Mode, ServerMessage},
+    protocol::{Dir, EventKind, Mode, ServerMessage},
 };
 use rally_fabric::Pairs;
 use rally_protocol::{
@@ -51,9 +51,10 @@ async fn forged_bundles_are_refused_and_counted_and_the_match_goes_on() {
     let mut wire = Resp::connect(cluster.redis.port()).await;
     let mailbox = names::mailbox(owner);
     wire.subscribe(&mailbox).await;
+    one.client.input(match_id, Dir::Stay, false).unwrap();
     let heard = loop {
         let bundle = wire.message().await;
-        if BundleReader::open(&bundle, &keys).is_ok() {
+        if BundleReader::open(&bundle, &keys).is_ok_and(|open| open.entries().next().is_some()) {
             break bundle;
         }
     };
