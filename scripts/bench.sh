@@ -19,7 +19,7 @@ logs=$target/bench
 mkdir -p "$logs"
 
 say "building in release mode"
-cargo build --release -p rally -p rally-swarm
+cargo build --release --workspace --bins
 rally=$target/release/rally
 swarm=$target/release/swarm
 

@@ -102,7 +102,7 @@ pub struct IdleArgs {
 /// Options of `swarm floor`.
 #[derive(Clone, Debug, Args)]
 pub struct FloorArgs {
-    /// Rounds of each way to send; the median counts.
+    /// Rounds of each way to send; the best counts.
     #[arg(long, value_name = "N", default_value_t = 9)]
     pub rounds: usize,
     /// Messages in each round.

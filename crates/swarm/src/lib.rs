@@ -49,7 +49,7 @@ pub async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Floor(FloorArgs { rounds, messages, json }) => {
             let floor = Floor::measure(FloorOptions { rounds: *rounds, messages: (*messages).max(1) })?;
-            println!("CPU time of one 64-byte message over loopback, median of {rounds} rounds:");
+            println!("CPU time of one 64-byte message over loopback, best of {rounds} rounds:");
             println!("  blocking  send {:>6.2} us   receive {:>6.2} us", floor.send_us, floor.receive_us);
             println!("  epoll     send {:>6.2} us   receive {:>6.2} us", floor.send_epoll_us, floor.receive_epoll_us);
             finish(json.as_deref(), &floor, &[])

@@ -107,7 +107,7 @@ pub struct PlayReport {
     pub nodes: Vec<NodeReport>,
     /// What Redis did.
     pub redis: Option<RedisReport>,
-    /// What a message costs at best: the mean of before and after.
+    /// What a message costs at best: the better of before and after.
     pub floor: Option<Floor>,
     /// CPU time of edges, workers and Redis per snapshot, in microseconds.
     pub cpu_us_per_snapshot: Option<f64>,
@@ -165,7 +165,7 @@ pub async fn play(args: &PlayArgs) -> anyhow::Result<PlayReport> {
     let floor_after = if interrupted { None } else { measure_floor(args).await? };
 
     let floor = match (floor_before, floor_after) {
-        (Some(before), Some(after)) => Some(before.mean(after)),
+        (Some(before), Some(after)) => Some(before.better(after)),
         (before, after) => before.or(after),
     };
     let nodes = watch.nodes(&before, &after, window_s);

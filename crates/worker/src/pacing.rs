@@ -19,6 +19,10 @@ const CATCH_UP_STEPS_MAX: u64 = CATCH_UP_TICKS_MAX * PHASES as u64;
 /// Bundles a second that a node sends or receives before phases are merged (each is a message for Redis).
 const BUNDLES_PER_S_MAX: u32 = 2_400;
 
+/// Matches that go out in one burst before the tick is spread over more of them. A bundle costs its sender, Redis and its
+/// receiver a wake-up each, far more than a match in it does; a burst of so many is written within a few milliseconds.
+const MATCHES_PER_BURST_MAX: usize = 256;
+
 /// The schedule of one loop.
 #[derive(Debug)]
 pub(crate) struct Pacing {
@@ -69,7 +73,7 @@ impl Pacing {
     }
 }
 
-/// In how many bursts a tick's bundles go out: 4, or 2 or 1 where a node would otherwise send or receive too many.
+/// In how many bursts a tick's bundles go out: 1, 2 or 4, as many as the matches need and the peers allow.
 #[derive(Debug)]
 pub(crate) struct Bursts {
     now: usize,
@@ -78,13 +82,18 @@ pub(crate) struct Bursts {
 
 impl Bursts {
     pub(crate) const fn new() -> Self {
-        Self { now: PHASES, wanted: PHASES }
+        Self { now: 1, wanted: 1 }
     }
 
     /// A worker sends to `edges` edges; an edge receives from `workers` workers. Counts from the next tick on.
-    pub(crate) fn set_peers(&mut self, edges: usize, workers: usize) {
+    pub(crate) fn adapt(&mut self, matches: usize, edges: usize, workers: usize) {
         let peers = u32::try_from(edges.max(workers)).unwrap_or(u32::MAX);
-        let fits = |bursts: &u32| peers.saturating_mul(TICK_HZ * bursts) <= BUNDLES_PER_S_MAX;
+        let needed = match matches.div_ceil(MATCHES_PER_BURST_MAX) {
+            0 | 1 => 1,
+            2 => 2,
+            _ => 4,
+        };
+        let fits = |bursts: &u32| *bursts <= needed && peers.saturating_mul(TICK_HZ * bursts) <= BUNDLES_PER_S_MAX;
         self.wanted = [4, 2].into_iter().find(fits).unwrap_or(1) as usize;
     }
 
@@ -158,27 +167,29 @@ mod tests {
     }
 
     #[test]
-    fn many_peers_merge_phases() {
-        let bursts_of = |edges, workers| {
+    fn many_matches_spread_a_tick_and_many_peers_merge_it_again() {
+        let bursts_of = |matches, edges, workers| {
             let mut bursts = Bursts::new();
-            bursts.set_peers(edges, workers);
+            bursts.adapt(matches, edges, workers);
             bursts.at(0);
             bursts.now
         };
-        assert_eq!([(2, 2), (10, 3), (11, 3), (3, 20), (21, 1)].map(|(e, w)| bursts_of(e, w)), [4, 4, 2, 2, 1]);
+        assert_eq!([0, 256, 257, 512, 513, 5_000].map(|matches| bursts_of(matches, 2, 2)), [1, 1, 2, 2, 4, 4]);
+        let peers = [(2, 2), (10, 3), (11, 3), (3, 20), (21, 1)];
+        assert_eq!(peers.map(|(edges, workers)| bursts_of(1_000, edges, workers)), [4, 4, 2, 2, 1]);
     }
 
     #[test]
     fn each_phase_runs_once_a_tick_while_peers_come_and_go() {
         let mut bursts = Bursts::new();
         for step in 0..400 {
-            bursts.set_peers([2, 11, 21, 12][step / 3 % 4], 1);
+            bursts.adapt(1_000, [2, 11, 21, 12][step / 3 % 4], 1);
             let phase = step % PHASES;
             if phase == 0 {
                 // Every number of bursts begins with phase 0, so a tick's phases are those until the next such step.
                 let mut all: Vec<usize> = bursts.at(0).collect();
                 for phase in 1..PHASES {
-                    bursts.set_peers([21, 2, 11][(step + phase) % 3], 1);
+                    bursts.adapt(1_000, [21, 2, 11][(step + phase) % 3], 1);
                     all.extend(bursts.at(phase));
                 }
                 assert_eq!(all, [0, 1, 2, 3]);

@@ -85,7 +85,7 @@ impl TickLoop {
                 let nodes = self.fabric.nodes();
                 let living: Vec<(NodeId, Incarnation)> = nodes.iter().map(|node| (node.id, node.incarnation)).collect();
                 self.shard.housekeep(now, &living);
-                bursts.set_peers(self.shard.host().edges(), nodes.workers().len());
+                bursts.adapt(self.shard.host().load(), self.shard.host().edges(), nodes.workers().len());
                 self.report(&mut lateness, now);
             }
 
