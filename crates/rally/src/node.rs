@@ -248,7 +248,8 @@ impl Node {
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
 
 async fn watch_postgres(store: Store, readiness: Readiness) {
-    let answers = readiness.condition("postgres");
+    // Matches go on without it, and whoever comes back to one must find an edge.
+    let answers = readiness.condition_to_begin("postgres");
     let schema = readiness.condition("schema");
     loop {
         let answered = store.ping().await.is_ok();

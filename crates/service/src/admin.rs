@@ -88,7 +88,10 @@ pub fn router(identity: Identity, readiness: Readiness, metrics: Metrics) -> Rou
 async fn readyz(State(admin): State<Admin>) -> Response {
     let unmet = admin.readiness.unmet();
     if unmet.is_empty() {
-        "ready\n".into_response()
+        match &*admin.readiness.missed() {
+            [] => "ready\n".into_response(),
+            missed => format!("ready, without: {}\n", missed.join(", ")).into_response(),
+        }
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", unmet.join(", "))).into_response()
     }
@@ -96,6 +99,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 
 async fn metrics_text(State(admin): State<Admin>) -> impl IntoResponse {
     metrics::gauge!("rally_ready").set(if admin.readiness.is_ready() { 1.0 } else { 0.0 });
+    metrics::gauge!("rally_degraded").set(admin.readiness.missed().len() as f64);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render())
 }
 

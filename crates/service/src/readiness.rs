@@ -1,4 +1,7 @@
 //! Whether this process may have traffic: when every named condition holds and it does not drain.
+//!
+//! Some conditions are only needed to begin: when one of those is lost later, the process does what it can without, and
+//! says so. Were it to turn traffic away, all its likes would at the same moment.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +11,15 @@ use crate::drain::Drain;
 #[derive(Clone, Debug)]
 pub struct Readiness {
     drain: Drain,
-    conditions: Arc<Mutex<Vec<(&'static str, bool)>>>,
+    conditions: Arc<Mutex<Vec<Entry>>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: &'static str,
+    holds: bool,
+    has_held: bool,
+    to_begin_only: bool,
 }
 
 /// The right to say whether one condition holds. Dropped, it does not: its keeper is gone.
@@ -27,15 +38,32 @@ impl Readiness {
 
     /// Adds a condition, which does not hold yet.
     pub fn condition(&self, name: &'static str) -> Condition {
-        self.with(|all| all.push((name, false)));
+        self.add(name, false)
+    }
+
+    /// Adds a condition that is needed to begin, and only missed ([`Self::missed`]) when it is lost later.
+    pub fn condition_to_begin(&self, name: &'static str) -> Condition {
+        self.add(name, true)
+    }
+
+    fn add(&self, name: &'static str, to_begin_only: bool) -> Condition {
+        self.with(|all| all.push(Entry { name, holds: false, has_held: false, to_begin_only }));
         Condition { name, readiness: self.clone(), is_latched: false }
     }
 
     /// What is missing; `draining` first, where that is so.
     pub fn unmet(&self) -> Vec<&'static str> {
         let draining = self.drain.has_begun().then_some("draining");
-        let unmet = self.with(|all| all.iter().filter(|(_, holds)| !holds).map(|(n, _)| *n).collect::<Vec<_>>());
-        draining.into_iter().chain(unmet).collect()
+        draining.into_iter().chain(self.names(|entry| !entry.holds && !entry.is_tolerated())).collect()
+    }
+
+    /// What is missing and can be done without for a while.
+    pub fn missed(&self) -> Vec<&'static str> {
+        self.names(|entry| !entry.holds && entry.is_tolerated())
+    }
+
+    fn names(&self, which: impl Fn(&Entry) -> bool) -> Vec<&'static str> {
+        self.with(|all| all.iter().filter(|entry| which(entry)).map(|entry| entry.name).collect())
     }
 
     /// Whether nothing is missing.
@@ -43,9 +71,15 @@ impl Readiness {
         self.unmet().is_empty()
     }
 
-    fn with<T>(&self, f: impl FnOnce(&mut Vec<(&'static str, bool)>) -> T) -> T {
+    fn with<T>(&self, f: impl FnOnce(&mut Vec<Entry>) -> T) -> T {
         // A list of flags is whole after any panic.
         f(&mut self.conditions.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Entry {
+    fn is_tolerated(&self) -> bool {
+        self.to_begin_only && self.has_held
     }
 }
 
@@ -53,9 +87,10 @@ impl Condition {
     /// Says whether it holds now.
     pub fn set(&self, holds: bool) {
         let changed = self.readiness.with(|all| {
-            all.iter_mut()
-                .find(|(name, _)| *name == self.name)
-                .is_some_and(|(_, was)| std::mem::replace(was, holds) != holds)
+            all.iter_mut().find(|entry| entry.name == self.name).is_some_and(|entry| {
+                entry.has_held |= holds;
+                std::mem::replace(&mut entry.holds, holds) != holds
+            })
         });
         if changed {
             tracing::info!(condition = self.name, holds, "readiness changed");
@@ -103,6 +138,19 @@ mod tests {
         redis.set(true);
         drop(redis);
         assert_eq!(readiness.unmet(), ["redis"]);
+    }
+
+    #[test]
+    fn what_is_needed_to_begin_is_missed_afterwards() {
+        let readiness = Readiness::new(Drain::new());
+        let postgres = readiness.condition_to_begin("postgres");
+        assert_eq!((readiness.unmet(), readiness.missed()), (vec!["postgres"], vec![]));
+        postgres.set(true);
+        postgres.set(false);
+        assert!(readiness.is_ready());
+        assert_eq!(readiness.missed(), ["postgres"]);
+        postgres.set(true);
+        assert_eq!(readiness.missed(), [""; 0]);
     }
 
     #[test]
