@@ -35,8 +35,8 @@ free_ports() {
 
 start_cluster() {
     local program=$1 dir=$2 port admin waited
-    port=$(free_ports 2)
-    admin=$(free_ports 4)
+    port=$(free_ports 6)
+    admin=$((port + 2))
     edges="http://127.0.0.1:$port,http://127.0.0.1:$((port + 1))"
     admin_ports=("$admin" $((admin + 1)) $((admin + 2)) $((admin + 3)))
     # Its own Redis and Postgres, whatever this shell points to; the load comes from few addresses and may.

@@ -4,7 +4,7 @@ use deadpool_postgres::GenericClient;
 use rally_units::{Epoch, MatchId};
 
 use crate::{
-    EndReason, FenceError, Score, Store,
+    EndReason, FenceError, Ownership, Score, Store,
     error::Fault,
     metrics::failed,
     pool::{execute, query_opt},
@@ -50,19 +50,23 @@ impl Store {
     }
 
     /// Ends a match without a result and frees its players: one that never started, or one that was lost. Whoever
-    /// sweeps up after a dead owner takes the match first, and then holds the epoch for this. The reason is `no_show`
-    /// or `abandoned`: the others have a winner.
+    /// sweeps up after a dead owner takes the match first, and then is the owner for this. The owner is compared and
+    /// not the epoch alone: of two workers that were asked to create a match, each believes in the first epoch, and only
+    /// one has the match. The reason is `no_show` or `abandoned`: the others have a winner.
     ///
     /// # Errors
-    /// The epoch is not the match's, the match has ended, or the store failed.
-    pub async fn void_match(&self, match_id: MatchId, epoch: Epoch, reason: EndReason) -> Result<(), FenceError> {
+    /// The match is not this owner's at this epoch, has ended, or the store failed.
+    pub async fn void_match(&self, match_id: MatchId, held: Ownership, reason: EndReason) -> Result<(), FenceError> {
         const END: &str = "UPDATE matches SET ended_at = now(), reason = $3
-            WHERE id = $1 AND epoch = $2 AND ended_at IS NULL";
+            WHERE id = $1 AND epoch = $2 AND owner_node = $4 AND owner_incarnation = $5 AND ended_at IS NULL";
         const OPERATION: &str = "void_match";
         self.run(OPERATION, async |client| {
             let tx = client.transaction().await?;
+            let Ownership { owner, epoch } = held;
             let params = (match_id.as_uuid(), epoch_column(epoch));
-            let touched = execute(&tx, END, &[&params.0, &params.1, &reason.as_str()]).await?;
+            let (node, incarnation) = owner.columns();
+            let touched =
+                execute(&tx, END, &[&params.0, &params.1, &reason.as_str(), &node, &incarnation]).await?;
             let verdict = judge(&tx, touched, match_id, epoch).await?;
             if verdict.is_ok() {
                 // A statement of its own: it must see the seat that was being claimed until the row was ours.
@@ -83,14 +87,15 @@ async fn judge(
     match_id: MatchId,
     epoch: Epoch,
 ) -> Result<Result<(), FenceError>, Fault> {
-    const SQL: &str = "SELECT epoch FROM matches WHERE id = $1";
+    const SQL: &str = "SELECT epoch, ended_at IS NOT NULL AS ended FROM matches WHERE id = $1";
     if touched > 0 {
         return Ok(Ok(()));
     }
     let Some(row) = query_opt(client, SQL, &[&match_id.as_uuid()]).await? else {
         return Ok(Err(FenceError::NoSuchMatch));
     };
-    // Epochs only rise and an end is for ever: at the same epoch, the end it was.
+    // Epochs only rise and an end is for ever: at the same epoch it was the end, or another owner.
     let current = read_epoch(&row)?;
-    Ok(Err(if current == epoch { FenceError::Ended } else { FenceError::Fenced { current } }))
+    let ended: bool = row.try_get("ended")?;
+    Ok(Err(if current == epoch && ended { FenceError::Ended } else { FenceError::Fenced { current } }))
 }

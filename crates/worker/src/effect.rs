@@ -146,6 +146,8 @@ pub(crate) enum Answer {
     Fenced { match_id: MatchId },
     /// A match is recorded as abandoned.
     Voided { match_id: MatchId },
+    /// Somebody else has called a match off that is still played here.
+    CalledOff { match_id: MatchId },
     /// After this lapse, these are not ours any more.
     Confirmed { lapse: u64, lost: Vec<MatchId> },
     /// From a director: have this match hosted by that worker, and say how it went.

@@ -228,6 +228,7 @@ impl Persister {
         match result {
             Ok(epoch) => Grant::Here { epoch, seed: row.seed },
             // By an earlier try whose answer was lost: of ours, or of a director that died. It may be over by now.
+            Err(CreateError::AlreadyExists(held)) if held.owner != self.owner => Grant::Elsewhere,
             Err(CreateError::AlreadyExists(_)) => match self.store.owner_of(row.id).await {
                 Ok(Some(ownership)) if ownership.owner == self.owner => {
                     Grant::Here { epoch: ownership.epoch, seed: row.seed }
@@ -284,8 +285,11 @@ impl Persister {
         let Err(error) = written else { return };
         metrics::counter!("rally_worker_notes_failed_total", "what" => what).increment(1);
         tracing::warn!(%match_id, what, %error, "not written");
-        if matches!(error, FenceError::Fenced { .. }) {
-            self.answer(Answer::Fenced { match_id }).await;
+        match error {
+            FenceError::Fenced { .. } => self.answer(Answer::Fenced { match_id }).await,
+            // Somebody has called it off: there is nothing left to play for.
+            FenceError::Ended => self.answer(Answer::CalledOff { match_id }).await,
+            FenceError::NoSuchMatch | FenceError::Store(_) => {}
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{collections::HashMap, time::Duration};
 
 use rally_fabric::{Fabric, LinkState};
 use rally_service::{clock, drain::Drain};
-use rally_store::{EndReason, FenceError, Owner, Store, StoreError};
+use rally_store::{EndReason, FenceError, Owner, Ownership, Store, StoreError};
 use rally_units::{Epoch, Instant, MatchId};
 use tokio::time::MissedTickBehavior;
 
@@ -48,12 +48,17 @@ impl Sweeper {
             }
             let holds = matches!(director.try_hold().await, Ok(true));
             let now = clock::now();
-            if !holds || !self.may_judge(now) {
+            let judges = holds && self.may_judge(now);
+            if !judges {
                 self.missing_since.clear();
-            } else if now >= next_look {
+            }
+            if now >= next_look {
                 next_look = now + LOOK_EVERY;
-                if let Err(error) = self.look(now).await {
-                    tracing::debug!(%error, "cannot look for orphans");
+                let looked = if judges { self.look(now).await } else { Ok(()) };
+                // What was taken is ended by whoever took it, also when another has become the director.
+                let ended = self.void().await;
+                if let Err(error) = looked.and(ended) {
+                    tracing::debug!(%error, "cannot look for orphans, or not end them");
                 }
             }
         }
@@ -79,7 +84,7 @@ impl Sweeper {
                 self.take(owner).await?;
             }
         }
-        self.void().await
+        Ok(())
     }
 
     /// Takes up to a hundred matches of an owner; the next look takes more.
@@ -95,7 +100,7 @@ impl Sweeper {
     async fn void(&mut self) -> Result<(), StoreError> {
         let all: Vec<_> = self.to_void.iter().map(|(match_id, epoch)| (*match_id, *epoch)).collect();
         for (match_id, epoch) in all {
-            match self.store.void_match(match_id, epoch, EndReason::Abandoned).await {
+            match self.store.void_match(match_id, Ownership { owner: self.me, epoch }, EndReason::Abandoned).await {
                 Ok(()) => metrics::counter!("rally_sweeper_voided_total").increment(1),
                 // Not taken after all: it is found again with its owner's others.
                 Err(FenceError::Fenced { .. } | FenceError::Ended | FenceError::NoSuchMatch) => {}

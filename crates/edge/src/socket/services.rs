@@ -124,7 +124,7 @@ impl Services {
             QueueStatus::Gone => (None, None),
         };
         let ticket = match queue {
-            Some(mode) if resumed => self.rehome(self.ticket(identity, session, mode, kept.skill)).await,
+            Some(mode) if resumed => Some(self.rehome(self.ticket(identity, session, mode, kept.skill)).await),
             _ => None,
         };
         let welcome = Welcome {
@@ -166,15 +166,13 @@ impl Services {
         }
     }
 
-    async fn rehome(&self, ticket: Ticket) -> Option<TicketRef> {
-        match self.fabric.queue().rehome(&ticket).await {
-            Ok(true) => Some(ticket.reference()),
-            Ok(false) => None,
-            Err(error) => {
-                tracing::warn!(%error, user = %ticket.user, "cannot take a ticket over");
-                None
-            }
+    /// Takes a ticket over, and refreshes it from now on whatever came of that: it may be on its way to a match, which
+    /// only a refresh tells here, or gone, which it tells too.
+    async fn rehome(&self, ticket: Ticket) -> TicketRef {
+        if let Err(error) = self.fabric.queue().rehome(&ticket).await {
+            tracing::warn!(%error, user = %ticket.user, "cannot take a ticket over");
         }
+        ticket.reference()
     }
 
     async fn queue_join(&self, identity: &Identity, session: SessionId, mode: Mode, skill: Skill) -> Answer {

@@ -6,7 +6,7 @@ use rally_store::{
 use rally_units::{Epoch, UserId};
 use uuid::Uuid;
 
-use crate::support::{duel, match_id, owner, private, setup};
+use crate::support::{duel, held, match_id, owner, private, setup};
 
 fn stranger() -> UserId {
     UserId::from_uuid(Uuid::now_v7())
@@ -81,7 +81,7 @@ async fn creating_again_after_the_end_changes_nothing() {
     let [a, b] = t.guests().await;
     let new = duel(a, b);
     t.create(new.clone()).await;
-    t.store.void_match(new.id, Epoch(1), EndReason::NoShow).await.unwrap();
+    t.store.void_match(new.id, held(1), EndReason::NoShow).await.unwrap();
     let results = t.store.create_matches(&[new]).await.unwrap();
     assert_eq!(results, [Err(CreateError::AlreadyExists(Ownership { owner: owner(1), epoch: Epoch(1) }))]);
     assert_eq!(t.store.active_match(a).await.unwrap(), None);
@@ -143,7 +143,7 @@ async fn nobody_sits_twice() {
         }
         assert_eq!(t.count("matches WHERE ended_at IS NULL").await, i64::try_from(created.len()).unwrap());
         for new in created {
-            t.store.void_match(new.id, Epoch(1), EndReason::Abandoned).await.unwrap();
+            t.store.void_match(new.id, held(1), EndReason::Abandoned).await.unwrap();
         }
     }
 }
@@ -159,7 +159,7 @@ async fn of_two_creations_with_the_same_player_one_wins() {
         let (winner, loser) = if first.is_ok() { (&ab[0], second) } else { (&ac[0], first) };
         assert_eq!(loser, Err(CreateError::AlreadyInMatch { user: a, match_id: winner.id }));
         assert_eq!(t.count("active_seats").await, 2);
-        t.store.void_match(winner.id, Epoch(1), EndReason::NoShow).await.unwrap();
+        t.store.void_match(winner.id, held(1), EndReason::NoShow).await.unwrap();
     }
 }
 
@@ -191,7 +191,7 @@ async fn an_open_seat_is_claimed_once() {
     let error = t.store.claim_seat(elsewhere, Side::Right, guest, Epoch(1)).await.unwrap_err();
     assert!(matches!(error, ClaimError::AlreadyInMatch { match_id } if match_id == id), "{error}");
 
-    t.store.void_match(elsewhere, Epoch(1), EndReason::NoShow).await.unwrap();
+    t.store.void_match(elsewhere, held(1), EndReason::NoShow).await.unwrap();
     let error = t.store.claim_seat(elsewhere, Side::Right, late, Epoch(1)).await.unwrap_err();
     assert!(matches!(error, ClaimError::Fence(FenceError::Ended)), "{error}");
 }
@@ -251,15 +251,18 @@ async fn goals_count_only_at_the_epoch_and_never_fall() {
     assert!(matches!(error, FenceError::Fenced { current: Epoch(2) }), "{error}");
     let error = t.store.start_match(id, Epoch(1)).await.unwrap_err();
     assert!(matches!(error, FenceError::Fenced { current: Epoch(2) }), "{error}");
-    let error = t.store.void_match(id, Epoch(1), EndReason::Abandoned).await.unwrap_err();
+    let error = t.store.void_match(id, held(1), EndReason::Abandoned).await.unwrap_err();
     assert!(matches!(error, FenceError::Fenced { current: Epoch(2) }), "{error}");
     assert_eq!(score().await, (2, 1));
     assert!(t.store.active_match(a).await.unwrap().is_some());
 
-    t.store.void_match(id, Epoch(2), EndReason::Abandoned).await.unwrap();
+    let other = Ownership { owner: owner(3), epoch: Epoch(2) };
+    let error = t.store.void_match(id, other, EndReason::Abandoned).await.unwrap_err();
+    assert!(matches!(error, FenceError::Fenced { current: Epoch(2) }), "of that epoch there is another owner: {error}");
+    t.store.void_match(id, held(2), EndReason::Abandoned).await.unwrap();
     let error = t.store.record_goal(id, Epoch(2), Score { left: 9, right: 9 }).await.unwrap_err();
     assert!(matches!(error, FenceError::Ended), "{error}");
-    let error = t.store.void_match(id, Epoch(2), EndReason::Abandoned).await.unwrap_err();
+    let error = t.store.void_match(id, held(2), EndReason::Abandoned).await.unwrap_err();
     assert!(matches!(error, FenceError::Ended), "{error}");
     let error = t.store.record_goal(match_id(), Epoch(1), Score::default()).await.unwrap_err();
     assert!(matches!(error, FenceError::NoSuchMatch), "{error}");
@@ -277,7 +280,7 @@ async fn calling_off_frees_the_seat_that_is_being_claimed() {
         let id = t.create(private(host)).await;
         let (claimed, voided) = tokio::join!(
             t.store.claim_seat(id, Side::Right, guest, Epoch(1)),
-            t.store.void_match(id, Epoch(1), EndReason::NoShow),
+            t.store.void_match(id, held(1), EndReason::NoShow),
         );
         voided.unwrap();
         assert!(matches!(claimed, Ok(()) | Err(ClaimError::Fence(FenceError::Ended))), "{claimed:?}");

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use rally_store::{BotLevel, EndReason, NewMatch, Ownership, Seat};
 use rally_units::{Epoch, MatchId};
 
-use crate::support::{Fixture, duel, match_id, owner, private, setup};
+use crate::support::{Fixture, duel, held, match_id, owner, private, setup};
 
 async fn bot_matches(t: &Fixture, n: usize) -> Vec<(MatchId, Epoch)> {
     let [host] = t.guests().await;
@@ -70,7 +70,7 @@ async fn taking_again_answers_the_same() {
 async fn ended_matches_are_not_taken() {
     let t = setup().await;
     let matches = bot_matches(&t, 2).await;
-    t.store.void_match(matches[0].0, Epoch(1), EndReason::Abandoned).await.unwrap();
+    t.store.void_match(matches[0].0, held(1), EndReason::Abandoned).await.unwrap();
     assert_eq!(t.store.take(&matches, owner(2)).await.unwrap(), [(matches[1].0, Epoch(2))]);
     assert_eq!(t.store.owner_of(matches[0].0).await.unwrap(), None);
 }
@@ -80,7 +80,7 @@ async fn an_owner_confirms_what_it_still_holds() {
     let t = setup().await;
     let matches = bot_matches(&t, 120).await;
     t.store.take(&matches[..30], owner(2)).await.unwrap();
-    t.store.void_match(matches[30].0, Epoch(1), EndReason::Abandoned).await.unwrap();
+    t.store.void_match(matches[30].0, held(1), EndReason::Abandoned).await.unwrap();
 
     let mut held = t.store.confirm(&matches, owner(1)).await.unwrap();
     held.sort_unstable();
@@ -103,7 +103,7 @@ async fn the_matches_of_a_dead_owner_are_found() {
     let orphans = t.store.live_matches_of(owner(1)).await.unwrap();
     assert_eq!(orphans, [(id, Epoch(1))]);
     for (id, epoch) in t.store.take(&orphans, owner(2)).await.unwrap() {
-        t.store.void_match(id, epoch, EndReason::Abandoned).await.unwrap();
+        t.store.void_match(id, Ownership { owner: owner(2), epoch }, EndReason::Abandoned).await.unwrap();
     }
     assert_eq!(t.store.live_owners().await.unwrap(), HashMap::from([(owner(2), 1)]));
     assert_eq!(t.store.active_match(a).await.unwrap(), None);

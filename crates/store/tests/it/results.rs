@@ -5,7 +5,7 @@ use rally_store::{
 use rally_units::{Epoch, SubStep, Tick};
 use serde_json::{Value, json};
 
-use crate::support::{Fixture, duel, left_wins, match_id, owner, private, setup};
+use crate::support::{Fixture, duel, held, left_wins, match_id, owner, private, setup};
 
 fn goal(n: u32) -> MatchEvent {
     MatchEvent { n, clock: SubStep(n * 240), kind: EventKind::Goal, data: json!({"scorer": "left", "y": 512.5}) }
@@ -178,7 +178,7 @@ async fn recording_and_taking_exclude_each_other() {
             (Ok(_), []) => {}
             (Err(FinishError::Fenced { current: Epoch(2) }), [(taken, Epoch(2))]) if *taken == id => {
                 assert!(t.store.recorded_result(id).await.unwrap().is_none());
-                t.store.void_match(id, Epoch(2), EndReason::Abandoned).await.unwrap();
+                t.store.void_match(id, held(2), EndReason::Abandoned).await.unwrap();
             }
             other => panic!("{other:?}"),
         }

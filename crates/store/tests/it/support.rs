@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rally_store::{EndReason, MatchResult, Mode, NewMatch, Owner, PlayerStats, Score, Seat, Side, Store, StoreConfig};
+use rally_store::{EndReason, MatchResult, Mode, NewMatch, Owner, Ownership, PlayerStats, Score, Seat, Side, Store, StoreConfig};
 use rally_testkit::{Postgres, TestDb, eventually};
 use rally_units::{Epoch, Incarnation, MatchId, NodeId, SubStep, UserId};
 use uuid::Uuid;
@@ -69,6 +69,11 @@ pub(crate) fn match_id() -> MatchId {
 }
 
 /// A worker; its bits use the sign of a column.
+/// What the `n`th owner of a match holds, when owners follow each other.
+pub(crate) fn held(n: u32) -> Ownership {
+    Ownership { owner: owner(n.into()), epoch: Epoch(n) }
+}
+
 pub(crate) fn owner(n: u64) -> Owner {
     Owner { node: NodeId::from_bits(u64::MAX - n), incarnation: Incarnation::from_bits(1 << 63 | n) }
 }

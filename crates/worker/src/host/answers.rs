@@ -23,6 +23,7 @@ impl Host {
             Answer::Finished { match_id, ratings } => self.recorded(now, match_id, ratings),
             Answer::Fenced { match_id } => self.fenced(match_id),
             Answer::Voided { match_id } => self.voided(now, match_id),
+            Answer::CalledOff { match_id } => self.called_off(now, match_id),
             Answer::Confirmed { lost, .. } => lost.into_iter().for_each(|match_id| self.fenced(match_id)),
             Answer::Place { worker, spec, reply } => self.place(now, worker, *spec, reply),
             Answer::Tell { edge, match_id, control } => self.tell(edge, match_id, Epoch::default(), *control),
@@ -64,6 +65,11 @@ impl Host {
     }
 
     fn claimed(&mut self, match_id: MatchId, side: Side, join: Joining, granted: Result<(), Refused>) {
+        let asker = (match_id, join.session);
+        let is_waited_for = self.claiming.get(&asker) == Some(&(join.edge, join.request));
+        if is_waited_for {
+            self.claiming.remove(&asker);
+        }
         if let Err(refused) = granted {
             return self.refuse(join.edge, match_id, join.request, refused);
         }
@@ -73,7 +79,10 @@ impl Host {
             // Over meanwhile, or the same user's other connection was quicker: the join tells which.
             tracing::debug!(%match_id, %refusal, "a seat was granted in vain");
         }
-        self.join(match_id, join);
+        // Whoever has left meanwhile has the seat, and is absent.
+        if is_waited_for {
+            self.join(match_id, join);
+        }
     }
 
     fn recorded(&mut self, now: Instant, match_id: MatchId, ratings: Option<[(i32, i32); 2]>) {
@@ -106,6 +115,17 @@ impl Host {
         };
         hosted.tell_over(&mut self.words, over);
         self.ended(now, match_id);
+    }
+
+    /// Unless its own end is what was heard of.
+    fn called_off(&mut self, now: Instant, match_id: MatchId) {
+        if let Some(hosted) = self.find(match_id)
+            && hosted.standing == Standing::Live
+        {
+            tracing::warn!(%match_id, "somebody has called this match off");
+            hosted.standing = Standing::Closing;
+            self.voided(now, match_id);
+        }
     }
 
     /// The end is recorded: the afterlife begins.

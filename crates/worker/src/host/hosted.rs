@@ -76,6 +76,12 @@ impl Hosted {
         }
     }
 
+    /// The edge through which a session is here.
+    pub(super) fn edge_of(&self, session: SessionId) -> Option<NodeId> {
+        let is_here = |attached: &&Attached| attached.sessions.iter().any(|(s, _)| *s == session);
+        self.attached.iter().find(is_here).map(|attached| attached.edge)
+    }
+
     /// Forgets a session, and its edge with its last one. Returns the edge.
     pub(super) fn detach_session(&mut self, session: SessionId) -> Option<NodeId> {
         let at = self.attached.iter().position(|attached| attached.sessions.iter().any(|(s, _)| *s == session))?;

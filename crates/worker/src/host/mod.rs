@@ -89,6 +89,9 @@ pub(crate) struct Host {
     /// By phase. A match's phase is drawn from its id, so that nothing needs to remember it.
     phases: [HashMap<MatchId, Hosted>; PHASES],
     creating: HashMap<MatchId, Creating>,
+    /// Who has asked for a seat that Postgres is being asked for, and has not left since: the edge and its request. As
+    /// many as there are such effects, which are bounded.
+    claiming: HashMap<(MatchId, SessionId), (NodeId, u64)>,
     doubts: HashMap<MatchId, Doubt>,
     /// Matches in their afterlife, in the order of their ends.
     afterlife: VecDeque<(Instant, MatchId)>,
@@ -121,6 +124,7 @@ impl Host {
             config,
             phases: Default::default(),
             creating: HashMap::new(),
+            claiming: HashMap::new(),
             doubts: HashMap::new(),
             afterlife: VecDeque::new(),
             questions: HashMap::new(),
@@ -231,7 +235,7 @@ impl Host {
                 let join = Joining { edge: from, incarnation, request, session, user, name, join_as, skill };
                 self.join(match_id, join);
             }
-            Control::Leave { session } => self.leave(match_id, session),
+            Control::Leave { session } => self.leave(from, match_id, session),
             Control::Command { session, command } => self.command(from, match_id, session, command),
             // What workers say to edges.
             Control::Joined { .. }
@@ -317,6 +321,7 @@ impl Host {
                 self.tell(edge, match_id, epoch, Control::Joined { request, generation: joined.generation, picture });
             }
             Err(JoinError::NeedsClaim { side }) => {
+                self.claiming.insert((match_id, join.session), (edge, request));
                 self.effects.push(Effect::Claim { match_id, epoch, side, join: Box::new(join) });
             }
             Err(JoinError::Refused(refusal)) => {
@@ -325,12 +330,19 @@ impl Host {
         }
     }
 
-    fn leave(&mut self, match_id: MatchId, session: SessionId) {
+    /// Counts only from the edge through which the session is here: it may have come back through another before the
+    /// one that it left notices.
+    fn leave(&mut self, edge: NodeId, match_id: MatchId, session: SessionId) {
+        if self.claiming.get(&(match_id, session)).is_some_and(|(asker, _)| *asker == edge) {
+            self.claiming.remove(&(match_id, session));
+        }
         if let Some(hosted) = self.find(match_id) {
-            hosted.detach_session(session);
-            hosted.room.leave(session);
+            if hosted.edge_of(session).is_none_or(|present| present == edge) {
+                hosted.detach_session(session);
+                hosted.room.leave(session);
+            }
         } else if let Some(creating) = self.creating.get_mut(&match_id) {
-            creating.joins.retain(|join| join.session != session);
+            creating.joins.retain(|join| join.session != session || join.edge != edge);
         }
     }
 

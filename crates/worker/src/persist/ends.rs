@@ -8,7 +8,7 @@ use rally_service::{
     backoff::{Attempts, Backoff},
     clock, entropy,
 };
-use rally_store::{EndReason, FenceError, FinishError, Finished, StoreError};
+use rally_store::{EndReason, FenceError, FinishError, Finished, Ownership, StoreError};
 use rally_units::{Epoch, MatchId};
 
 use super::Persister;
@@ -26,8 +26,11 @@ impl Persister {
             };
             match written {
                 Ok(finished) => break finished_answer(match_id, finished),
-                // By an earlier try whose answer was lost.
-                Err(FinishError::AlreadyRecorded(finished)) => break finished_answer(match_id, *finished),
+                // By an earlier try whose answer was lost; or somebody has called the match off.
+                Err(FinishError::AlreadyRecorded(recorded)) => {
+                    let ours = (recorded.winner, recorded.reason) == (result.winner, result.reason);
+                    break if ours { finished_answer(match_id, *recorded) } else { Answer::Voided { match_id } };
+                }
                 Err(FinishError::Fenced { current }) => {
                     tracing::warn!(%match_id, %epoch, %current, "a result was refused: another owner has the match");
                     break Answer::Fenced { match_id };
@@ -52,7 +55,7 @@ impl Persister {
         let answer = loop {
             let written = {
                 let _one = self.ends_at_once.acquire().await;
-                self.store.void_match(match_id, epoch, EndReason::Abandoned).await
+                self.store.void_match(match_id, Ownership { owner: self.owner, epoch }, EndReason::Abandoned).await
             };
             match written {
                 Ok(()) | Err(FenceError::Ended | FenceError::NoSuchMatch) => break Answer::Voided { match_id },

@@ -60,9 +60,30 @@ fn an_open_seat_is_claimed_in_postgres_first() {
     let told = scene.controls(1);
     assert!(matches!(told[..], [Control::Refused { code: ErrorCode::AlreadyInMatch, .. }]), "{told:?}");
 
+    scene.join(1, 2, 2, JoinAs::Player);
+    let mut effects = scene.effects();
+    let Some(Effect::Claim { join, .. }) = effects.pop() else { panic!() };
     scene.answer(Answer::Claimed { match_id: match_id(1), side, join, granted: Ok(()) });
     scene.run(2);
     let told = scene.controls(1);
+    assert!(matches!(told[..], [Control::Joined { generation: 1, .. }]), "{told:?}");
+}
+
+#[test]
+fn who_leaves_before_the_seat_is_granted_is_absent() {
+    let mut scene = Scene::new();
+    let seats = [seat(1), SeatSpec::Open];
+    scene.create(MatchSpec { mode: Mode::Duel, private: true, seats, ..casual(1) });
+    scene.join(1, 2, 2, JoinAs::Player);
+    let mut effects = scene.effects();
+    let Some(Effect::Claim { side, join, .. }) = effects.pop() else { panic!() };
+    scene.ask(1, match_id(1), Control::Leave { session: session(2) });
+    scene.run(2);
+    scene.answer(Answer::Claimed { match_id: match_id(1), side, join, granted: Ok(()) });
+    scene.run(2);
+    assert_eq!(scene.controls(1), [], "nobody is there to be told");
+    // The seat is that user's all the same.
+    let told = scene.join(1, 3, 2, JoinAs::Player);
     assert!(matches!(told[..], [Control::Joined { generation: 1, .. }]), "{told:?}");
 }
 

@@ -74,6 +74,18 @@ fn a_newer_connection_takes_the_seat_over() {
 }
 
 #[test]
+fn the_edge_that_a_session_has_left_cannot_make_it_leave() {
+    let mut scene = Scene::playing();
+    // The same session, resumed through the other edge; the first one notices later.
+    let joined = scene.join(1, 1, 1, JoinAs::Player);
+    assert!(matches!(joined[..], [Control::Joined { generation: 2, .. }]), "{joined:?}");
+    scene.ask(0, match_id(1), Control::Leave { session: session(1) });
+    scene.run(3 * 60);
+    assert!(!scene.events(1).contains(&EventKind::Away), "{:?}", scene.events(1));
+    assert_eq!(scene.phase(1), Phase::Playing);
+}
+
+#[test]
 fn a_spectator_watches_and_commands_nothing() {
     let mut scene = Scene::with_match();
     let joined = scene.join(1, 9, 9, JoinAs::Spectator);

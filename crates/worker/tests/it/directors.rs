@@ -97,7 +97,8 @@ async fn a_pair_whose_match_is_over_already_waits_again() {
     let gone = Owner { node: NodeId::of_name("worker-9"), incarnation: Incarnation::from_bits(9) };
     seated(&cluster, &alice, match_id(4), gone).await;
     let abandoned = rally_store::EndReason::Abandoned;
-    cluster.store.void_match(match_id(4), rally_units::Epoch::FIRST, abandoned).await.unwrap();
+    let held = rally_store::Ownership { owner: gone, epoch: rally_units::Epoch::FIRST };
+    cluster.store.void_match(match_id(4), held, abandoned).await.unwrap();
     let [alice, bob] = [&alice, &bob].map(|user| edge.ticket(user, Mode::Casual));
     let queue = edge.fabric.queue();
     queue.join(&alice).await.unwrap();
