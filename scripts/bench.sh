@@ -49,10 +49,10 @@ if wanted cluster; then
             --expect 'snapshots>=0.98,input_p99_ms<=50,interval_p99_ms<=33,cost<=2' | tee "$logs/swarm-$n.log" || true
         stop_cluster
     done
-    say "memory of 2,000 idle connections"
+    say "memory of 8,000 idle connections"
     mkdir -p "$dir/idle"
     start_cluster "$rally" "$dir/idle"
-    run_swarm_idle "$swarm" 2000 "$logs/swarm-idle.json" --ramp-per-s 200 | tee "$logs/swarm-idle.log"
+    run_swarm_idle "$swarm" 8000 "$logs/swarm-idle.json" --ramp-per-s 400 | tee "$logs/swarm-idle.log"
     stop_cluster
     say "tables and JSON are in $logs"
 fi

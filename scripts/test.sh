@@ -27,17 +27,24 @@ counts() {
 
 # step NAME COMMAND...
 step() {
-    local name=$1 log=$logs/$1.log began=$SECONDS ok=yes p f
+    local name=$1 log=$logs/$1.log began=$SECONDS ok=yes p f note=
     shift
     say "$name: $*"
     "$@" 2>&1 </dev/null | tee "$log" || ok=
     read -r p f < <(counts "$log")
     # A step without tests of its own is one test; one that failed has at least one failure, whatever it counted.
-    if [ -z "$ok" ] && [ "$f" = 0 ]; then f=1; elif [ -n "$ok" ] && [ $((p + f)) = 0 ]; then p=1; fi
+    if [ -z "$ok" ] && [ "$f" = 0 ]; then
+        f=1
+    elif [ $((p + f)) = 0 ] && grep -q '^skipped: ' "$log"; then
+        # Nothing was proved.
+        note="  $(grep -m 1 '^skipped: ' "$log")"
+    elif [ $((p + f)) = 0 ]; then
+        p=1
+    fi
     # And one that counted failures has failed, whatever it returned.
     passed=$((passed + p))
     failed=$((failed + f))
-    table+=("$(printf '%-10s %5d passed %5d failed %6d s' "$name" "$p" "$f" $((SECONDS - began)))")
+    table+=("$(printf '%-10s %5d passed %5d failed %6d s%s' "$name" "$p" "$f" $((SECONDS - began)) "$note")")
 }
 
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never} NO_COLOR=1

@@ -17,6 +17,7 @@ const INPUTS: &str = "rally_edge_inputs_total";
 const INPUTS_DROPPED: &str = "rally_edge_inputs_dropped_total";
 const HUB_FULL: &str = "rally_edge_hub_full_total";
 const ATTACHES: &str = "rally_edge_attaches_total";
+const LOOK_UPS_REFUSED: &str = "rally_edge_look_ups_refused_total";
 const REQUESTS_TIMED_OUT: &str = "rally_edge_requests_timed_out_total";
 const INPUT_SECONDS: &str = "rally_input_edge_seconds";
 const FANOUT_SECONDS: &str = "rally_edge_fanout_seconds";
@@ -35,6 +36,7 @@ pub(crate) struct Metrics {
     pub(crate) inputs_dropped: Counter,
     pub(crate) hub_full: Counter,
     pub(crate) attaches: Counter,
+    pub(crate) look_ups_refused: Counter,
     pub(crate) requests_timed_out: Counter,
     pub(crate) input_seconds: Histogram,
     pub(crate) fanout_seconds: Histogram,
@@ -74,6 +76,7 @@ impl Metrics {
             inputs_dropped: counter!(INPUTS_DROPPED),
             hub_full: counter!(HUB_FULL),
             attaches: counter!(ATTACHES),
+            look_ups_refused: counter!(LOOK_UPS_REFUSED),
             requests_timed_out: counter!(REQUESTS_TIMED_OUT),
             input_seconds: histogram!(INPUT_SECONDS),
             fanout_seconds: histogram!(FANOUT_SECONDS),

@@ -221,6 +221,8 @@ impl Node {
                     result?;
                     break;
                 }
+                // Another node answers to this name, and its lease is the one that holds: this one could only stand still.
+                taken = self.fabric.name_taken() => return Err(taken.into()),
                 _ = self.endings.next() => {
                     let within = if self.drain.has_begun() { Duration::ZERO } else { self.drain_within };
                     tracing::info!(node = self.name, within_s = within.as_secs(), "draining");
@@ -270,16 +272,20 @@ async fn watch_postgres(store: Store, readiness: Readiness) {
 async fn watch_redis(fabric: Fabric, readiness: Readiness) {
     let joined = readiness.condition("cluster");
     let link_up = readiness.condition("redis");
+    let leased = readiness.condition("lease");
     if fabric.ready().await.is_err() {
         // Whoever runs the role sees the same error, and ends.
         return;
     }
     joined.latch();
-    let mut link = fabric.link();
+    let (mut link, lease) = (fabric.link(), fabric.lease());
     loop {
         link_up.set(matches!(*link.borrow_and_update(), LinkState::Up { .. }));
-        if link.changed().await.is_err() {
-            return;
+        // The bus may be up while the Redis that keeps leases and queues is not.
+        leased.set(lease.holds(clock::now()));
+        match tokio::time::timeout(LOOK_EVERY, link.changed()).await {
+            Ok(Err(_)) => return,
+            Ok(Ok(())) | Err(_) => {}
         }
     }
 }

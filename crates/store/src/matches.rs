@@ -65,8 +65,7 @@ impl Store {
             let Ownership { owner, epoch } = held;
             let params = (match_id.as_uuid(), epoch_column(epoch));
             let (node, incarnation) = owner.columns();
-            let touched =
-                execute(&tx, END, &[&params.0, &params.1, &reason.as_str(), &node, &incarnation]).await?;
+            let touched = execute(&tx, END, &[&params.0, &params.1, &reason.as_str(), &node, &incarnation]).await?;
             let verdict = judge(&tx, touched, match_id, epoch).await?;
             if verdict.is_ok() {
                 // A statement of its own: it must see the seat that was being claimed until the row was ours.

@@ -228,14 +228,14 @@ impl Persister {
         match result {
             Ok(epoch) => Grant::Here { epoch, seed: row.seed },
             // By an earlier try whose answer was lost: of ours, or of a director that died. It may be over by now.
-            Err(CreateError::AlreadyExists(held)) if held.owner != self.owner => Grant::Elsewhere,
-            Err(CreateError::AlreadyExists(_)) => match self.store.owner_of(row.id).await {
+            Err(CreateError::AlreadyExists(held)) => match self.store.owner_of(row.id).await {
                 Ok(Some(ownership)) if ownership.owner == self.owner => {
                     Grant::Here { epoch: ownership.epoch, seed: row.seed }
                 }
                 Ok(Some(_)) => Grant::Elsewhere,
                 Ok(None) => Grant::Refused(Refused::new(ErrorCode::NotFound, "the match is over")),
-                Err(error) => Grant::Unknown(unavailable(&error)),
+                Err(error) if held.owner == self.owner => Grant::Unknown(unavailable(&error)),
+                Err(error) => Grant::Refused(unavailable(&error)),
             },
             Err(CreateError::AlreadyInMatch { .. }) => {
                 Grant::Refused(Refused::new(ErrorCode::AlreadyInMatch, "a player is in another match"))

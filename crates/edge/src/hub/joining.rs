@@ -25,6 +25,10 @@ const JOIN_WITHIN: Duration = Duration::from_secs(5);
 /// Questions to Postgres at once: when Redis has lost its memory, all matches ask.
 pub(super) const LOOK_UPS_MAX: usize = 4;
 
+/// Look-ups that are under way or wait. Beyond them, whoever comes in is refused and whoever is in waits for the next
+/// attempt.
+pub(super) const LOOK_UP_PLACES: usize = 1_024;
+
 impl Hub {
     pub(super) fn join(&mut self, now: Instant, conn: ConnId, match_id: MatchId, join_as: JoinAs, skill: Skill) {
         let Some(person) = self.people.person_mut(conn) else { return };
@@ -88,8 +92,12 @@ impl Hub {
         if local.locating {
             return;
         }
-        local.locating = true;
         local.located_at = now;
+        let Ok(place) = self.look_up_places.clone().try_acquire_owned() else {
+            self.metrics.look_ups_refused.increment(1);
+            return self.located(now, match_id, Located::Unknown);
+        };
+        local.locating = true;
         let (fabric, store, events) = (self.fabric.clone(), self.store.clone(), self.events.clone());
         let look_ups = self.look_ups.clone();
         tokio::spawn(async move {
@@ -102,6 +110,7 @@ impl Hub {
                 Some(owner) => Located::Owner(owner.node, owner.incarnation),
                 None => ask_postgres(&store, &look_ups, match_id).await,
             };
+            drop(place);
             // An error means that the hub has ended.
             let _ = events.send(Event::Located { match_id, owner }).await;
         });

@@ -24,7 +24,7 @@ use super::{
     batch::{Batch, HeldSnapshot, Numbered, Origin},
     creating::Creating,
     drain::Drain,
-    joining::LOOK_UPS_MAX,
+    joining::{LOOK_UP_PLACES, LOOK_UPS_MAX},
     matches::LocalMatch,
     people::{People, Person},
 };
@@ -43,6 +43,8 @@ const MATCHES_PERIOD: Duration = Duration::from_millis(50);
 const CONNECTIONS_PERIOD: Duration = Duration::from_millis(250);
 /// Between two reports of this edge's load, and looks at who has left the cluster.
 const NODES_PERIOD: Duration = Duration::from_secs(1);
+/// How long a node that has left the cluster may be silent before what waits for it is dropped.
+const FORGET_AFTER: Duration = Duration::from_secs(10);
 /// Between two refreshes of tickets, which live for 6 s.
 const TICKETS_PERIOD: Duration = Duration::from_secs(2);
 /// Between two touches of sessions, which live for 120 s.
@@ -73,6 +75,7 @@ pub(super) struct Hub {
     /// Whether this edge's own link to the others holds.
     pub(super) link: watch::Receiver<LinkState>,
     pub(super) look_ups: Arc<Semaphore>,
+    pub(super) look_up_places: Arc<Semaphore>,
     pub(super) creating: HashMap<u64, Creating>,
     batch: Batch,
     fanout: Fanout,
@@ -160,6 +163,7 @@ impl Hub {
             pairs: Pairs::new(fabric.node(), incarnation, keys),
             link: fabric.link(),
             look_ups: Arc::new(Semaphore::new(LOOK_UPS_MAX)),
+            look_up_places: Arc::new(Semaphore::new(LOOK_UP_PLACES)),
             fabric,
             store,
             metrics,
@@ -370,7 +374,7 @@ impl Hub {
             self.metrics.matches.set(self.matches.len() as f64);
             self.pairs.take_stats().record();
             self.set_load();
-            self.forget_the_dead();
+            self.forget_the_dead(now);
         }
         if comes_due(&mut self.due.tickets, now, TICKETS_PERIOD) {
             self.refresh_tickets();
@@ -388,15 +392,18 @@ impl Hub {
     }
 
     /// Drops what waits for workers that have left the cluster: it would wait for ever.
-    fn forget_the_dead(&mut self) {
+    fn forget_the_dead(&mut self, now: Instant) {
         let nodes = self.fabric.nodes();
         // An empty picture means that Redis is away, not that everybody has died.
         if nodes.iter().next().is_none() {
             return;
         }
         let asked = self.matches.values().flat_map(LocalMatch::asked);
-        let mut dead: Vec<NodeId> =
-            self.owners.keys().copied().chain(asked).filter(|owner| nodes.get(*owner).is_none()).collect();
+        let gone = |node: &NodeId| nodes.get(*node).is_none();
+        let mut dead: Vec<NodeId> = self.owners.keys().copied().chain(asked).filter(gone).collect();
+        // What else was said to one, that somebody left, say, is dropped later: its lease may only have lapsed.
+        let silent = |node: &NodeId| self.pairs.last_heard(*node).is_none_or(|heard| now.since(heard) > FORGET_AFTER);
+        dead.extend(self.pairs.waiting().filter(gone).filter(silent));
         dead.sort_unstable();
         dead.dedup();
         for node in &dead {

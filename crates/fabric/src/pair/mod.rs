@@ -293,6 +293,11 @@ impl Pairs {
         }
     }
 
+    /// Peers for whom numbered entries wait that they have not acknowledged.
+    pub fn waiting(&self) -> impl Iterator<Item = NodeId> {
+        self.peers.iter().filter(|(_, peer)| !peer.window.is_empty()).map(|(node, _)| *node)
+    }
+
     /// When the last valid bundle of this peer came.
     pub fn last_heard(&self, node: NodeId) -> Option<Instant> {
         self.peers.get(&node)?.last_heard

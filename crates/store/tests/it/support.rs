@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rally_store::{EndReason, MatchResult, Mode, NewMatch, Owner, Ownership, PlayerStats, Score, Seat, Side, Store, StoreConfig};
+use rally_store::{
+    EndReason, MatchResult, Mode, NewMatch, Owner, Ownership, PlayerStats, Score, Seat, Side, Store, StoreConfig,
+};
 use rally_testkit::{Postgres, TestDb, eventually};
 use rally_units::{Epoch, Incarnation, MatchId, NodeId, SubStep, UserId};
 use uuid::Uuid;

@@ -2,7 +2,7 @@
 
 import { effect, signal } from "@preact/signals";
 
-import { Refused } from "./net/api.ts";
+import { createMatch, Refused, type NewMatch } from "./net/api.ts";
 import { Connection, TokenRefused, type ConnectionState, type Env } from "./net/connection.ts";
 import { Session, type Storage } from "./net/session.ts";
 import type { Id, Mode, ServerMessage, Skill, UserInfo } from "./protocol/index.ts";
@@ -159,6 +159,12 @@ export async function signIn(name: string): Promise<void> {
   settings.name.value = signedIn.name;
   user.value = signedIn;
   connection.start();
+}
+
+/** A new match of one's own, asked of the edge that one is connected to. */
+export async function newMatch(match: NewMatch): Promise<Id> {
+  const { origin } = connection;
+  return createMatch(origin, await session.fresh(origin), match);
 }
 
 /** For those who only watch: a name that nobody chose. */

@@ -107,3 +107,26 @@ test("a match that is not there is a refusal", async () => {
   expect(match.ui.value.refusal).toMatchObject({ code: "not_found" });
   connection.stop();
 }, 20_000);
+
+test("a match that cannot be reached just now is asked again", async () => {
+  server.joinsToRefuse = 2;
+  const { connection, match } = await player("practice");
+  await until(() => match.ui.value.retrying);
+  expect(match.ui.value).toMatchObject({ joined: false, refusal: null });
+  await until(() => match.ui.value.joined);
+  expect(match.ui.value).toMatchObject({ retrying: false, place: "left" });
+  expect(server.joinsToRefuse).toBe(0);
+  connection.stop();
+}, 20_000);
+
+test("who leaves before the match has answered is not left in it", async () => {
+  const { connection, match, hosted } = await player("practice");
+  connection.onState = (state) => {
+    if (state.kind !== "live") return;
+    match.join();
+    match.leave();
+  };
+  await until(() => connection.state.kind === "live" && hosted.viewers.size === 0 && connection.rttMs !== null);
+  expect(hosted.viewers.size).toBe(0);
+  connection.stop();
+}, 20_000);

@@ -40,6 +40,8 @@ export type Absence = { untilMs: number } | null;
 
 export interface MatchUi {
   joined: boolean;
+  /** The cluster could not let one in just now, and is asked again. */
+  retrying: boolean;
   refusal: Refusal | null;
   place: Place;
   players: Pair<Player | null>;
@@ -67,6 +69,7 @@ export interface Frame {
 
 const NOBODY: MatchUi = {
   joined: false,
+  retrying: false,
   refusal: null,
   place: "spectator",
   players: [null, null],
@@ -89,6 +92,11 @@ const WISHES = ["ready", "pause", "resume", "forfeit"];
 const STALE_TICKS = 90;
 const REJOIN_PAUSE_MS = 1000;
 
+/** Refusals that pass: the match goes on, and whoever has a seat in it must come back. */
+const PASSING = ["unavailable", "at_capacity", "rate_limited"];
+const RETRY_MS = 400;
+const RETRY_MS_MAX = 4000;
+
 export class Match {
   readonly id: Id;
   readonly #connection: Connection;
@@ -102,6 +110,8 @@ export class Match {
   #pending: MatchEvent[] = [];
   #lastEvent = 0;
   #shownTick = -1;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #retries = 0;
   #rejoinedMs = -REJOIN_PAUSE_MS;
 
   constructor(connection: Connection, id: Id, as: JoinAs, skill: Skill | null) {
@@ -117,13 +127,16 @@ export class Match {
 
   /** To call at each `live` of the connection, and once if it is live already. */
   join(): void {
+    clearTimeout(this.#retry);
     this.#connection.setInMatch(true);
     this.#connection.send({ type: "match_join", match: this.id, as: this.as, skill: this.#skill });
   }
 
   leave(): void {
     this.#connection.setInMatch(false);
-    if (this.#ui.value.joined) this.#connection.send({ type: "match_leave", match: this.id });
+    clearTimeout(this.#retry);
+    // Also before `match_joined` has come: the server lets one in all the same. Nobody in a match that refused is in it.
+    if (this.#ui.value.refusal === null) this.#connection.send({ type: "match_leave", match: this.id });
   }
 
   ready(): void {
@@ -176,7 +189,18 @@ export class Match {
 
   /** The connection is gone; the field goes on standing. */
   lost(): void {
-    this.#set({ joined: false });
+    clearTimeout(this.#retry);
+    this.#retries = 0;
+    this.#set({ joined: false, retrying: false });
+  }
+
+  #refused({ code, detail }: Refusal): void {
+    if (!PASSING.includes(code)) return this.#set({ refusal: { code, detail } });
+    this.#set({ joined: false, retrying: true });
+    const waitMs = Math.min(RETRY_MS * 2 ** this.#retries++, RETRY_MS_MAX);
+    clearTimeout(this.#retry);
+    // Not all at the same moment: what passes, passes for everybody at once.
+    this.#retry = setTimeout(() => this.join(), waitMs * (0.5 + Math.random()));
   }
 
   take(message: ServerMessage, nowMs: number): void {
@@ -195,13 +219,14 @@ export class Match {
         break;
       case "error":
         if (message.match !== null && message.match !== this.id) break;
-        if (message.of === "match_join") this.#set({ refusal: { code: message.code, detail: message.detail } });
+        if (message.of === "match_join") this.#refused(message);
         if (WISHES.includes(message.of ?? "")) this.#set({ note: { text: message.detail, atMs: nowMs } });
         break;
     }
   }
 
   #joined(joined: MatchJoined, nowMs: number): void {
+    this.#retries = 0;
     const skills = joined.players.map((player) => player?.skill ?? null);
     this.#predictions = [new PaddlePrediction(skills[0] ?? null), new PaddlePrediction(skills[1] ?? null)];
     this.#pending = this.#pending.filter((event) => event.n <= joined.lastEvent);
@@ -210,6 +235,7 @@ export class Match {
     this.#timeline.reset();
     this.#set({
       joined: true,
+      retrying: false,
       refusal: null,
       place: joined.side,
       players: joined.players,

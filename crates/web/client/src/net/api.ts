@@ -39,8 +39,9 @@ export function refresh(origin: string, refreshToken: string): Promise<SignIn> {
   return post(origin, "/auth/refresh", { refresh_token: refreshToken });
 }
 
-export async function createMatch(token: string, match: NewMatch): Promise<Id> {
-  return (await post<{ match: Id }>("", "/matches", match, token)).match;
+/** `origin`: of the edge to ask. */
+export async function createMatch(origin: string, token: string, match: NewMatch): Promise<Id> {
+  return (await post<{ match: Id }>(origin, "/matches", match, token)).match;
 }
 
 async function post<T>(origin: string, path: string, body: unknown, token?: string): Promise<T> {

@@ -100,6 +100,11 @@ export class Connection {
     return this.#state;
   }
 
+  /** Of the edge in use, or to be tried next: the one that served the page may be gone. */
+  get origin(): string {
+    return this.#origins[this.#origin % this.#origins.length]!;
+  }
+
   /** The way there and back in ms; null before the first pong. */
   get rttMs(): number | null {
     return this.#rtt.ms;

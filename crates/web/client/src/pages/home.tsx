@@ -3,8 +3,8 @@
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { again, dequeue, enqueue, explainError, queue, seat, session, signIn, state, trouble, user } from "../app.ts";
-import { createMatch, type NewMatch } from "../net/api.ts";
+import { again, dequeue, enqueue, explainError, newMatch, queue, seat, session, signIn, state, trouble, user } from "../app.ts";
+import type { NewMatch } from "../net/api.ts";
 import type { Level, Mode } from "../protocol/index.ts";
 import { go, matchIn } from "../router.ts";
 import * as settings from "../settings.ts";
@@ -58,7 +58,7 @@ export default function Home() {
     }
   };
   const create = (match: NewMatch) =>
-    act(async () => go(`/play/${await createMatch(await session.fresh(), match)}`));
+    act(async () => go(`/play/${await newMatch(match)}`));
   const play = () => act(() => enqueue(settings.queueMode.value, settings.skill.value));
 
   return (

@@ -4,9 +4,9 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
-import { again, connection, enqueue, explain, explainError, queue, session, state, trouble } from "../app.ts";
+import { again, connection, enqueue, explain, explainError, newMatch, queue, state, trouble } from "../app.ts";
 import type { Match, MatchUi } from "../game/match.ts";
-import { createMatch, type NewMatch } from "../net/api.ts";
+import type { NewMatch } from "../net/api.ts";
 import { SIDES, type EndReason, type GameOver, type Pair, type Player } from "../protocol/index.ts";
 import { go } from "../router.ts";
 import * as settings from "../settings.ts";
@@ -27,6 +27,13 @@ export function Overlay({ match }: { match: Match }) {
         <button type="button" onClick={() => connection.hurry()}>
           Try now
         </button>
+      </Card>
+    );
+  }
+  if (ui.retrying) {
+    return (
+      <Card title="Reconnecting…" tone="away">
+        <p>The match cannot be reached just now. Your seat is kept for a while.</p>
       </Card>
     );
   }
@@ -253,7 +260,7 @@ async function playAgain(ui: MatchUi): Promise<void> {
       ? { mode: "practice", level, skill, classic }
       : { mode: mode === "local" ? "local" : "private", skill, classic };
   try {
-    go(`/play/${await createMatch(await session.fresh(), next)}`);
+    go(`/play/${await newMatch(next)}`);
   } catch (error) {
     trouble.value = explainError(error);
     go("/");

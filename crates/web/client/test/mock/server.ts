@@ -43,6 +43,8 @@ interface Peer {
 export class MockServer {
   matches = new Map<Id, MockMatch>();
   peers = new Set<Peer>();
+  /** As many joins to come are refused as if the match could not be reached. */
+  joinsToRefuse = 0;
   scoreToWin = 11;
   #users = new Map<string, UserInfo>();
   #queue: { peer: Peer; mode: Mode; skill: Skill | null }[] = [];
@@ -209,6 +211,10 @@ export class MockServer {
     const refuse = (code: string) =>
       this.#send(peer, { type: "error", code, detail: code, of: "match_join", match: message.match });
     if (match === undefined) return refuse("not_found");
+    if (this.joinsToRefuse > 0) {
+      this.joinsToRefuse--;
+      return refuse("unavailable");
+    }
     if (peer.viewer !== null) match.viewers.delete(peer.viewer);
     const seats = match.players.map((player) => player?.user ?? null);
     let side = seats.indexOf(peer.user.id);
