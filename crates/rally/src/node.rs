@@ -283,9 +283,8 @@ async fn watch_redis(fabric: Fabric, readiness: Readiness) {
         link_up.set(matches!(*link.borrow_and_update(), LinkState::Up { .. }));
         // The bus may be up while the Redis that keeps leases and queues is not.
         leased.set(lease.holds(clock::now()));
-        match tokio::time::timeout(LOOK_EVERY, link.changed()).await {
-            Ok(Err(_)) => return,
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(_)) = tokio::time::timeout(LOOK_EVERY, link.changed()).await {
+            return;
         }
     }
 }
