@@ -14,7 +14,7 @@ CLIENT := crates/web/client
 SECONDS := 60
 
 ##@ Everyday
-.PHONY: help run dev test check fmt
+.PHONY: help run dev test check fmt manifests
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
@@ -34,6 +34,10 @@ check: check-format check-lint check-docs check-layers check-policy check-types 
 
 fmt: setup-build ## format the Rust code
 	cargo fmt --all
+
+manifests: web ## write deploy/ anew from crates/manifests and the program's help
+	RALLY_GOLDEN=write cargo test -p rally --test it manifests::defaults
+	RALLY_GOLDEN=write cargo test -p rally-manifests --test it written
 
 ##@ Parts of check
 .PHONY: check-format check-lint check-docs check-layers check-policy check-types
@@ -94,8 +98,8 @@ setup-build: ## C compiler, Rust, Node
 setup-run: ## the same, Redis and Postgres
 	@scripts/setup.sh cc rust node redis postgres
 
-setup-test: ## the same, a browser and the load generators
-	@scripts/setup.sh cc rust node redis postgres chromium k6 artillery
+setup-test: ## the same, a browser, the load generators, and what checks deploy/
+	@scripts/setup.sh cc rust node redis postgres chromium k6 artillery helm prometheus
 
 setup-load: ## what the load generators need
 	@scripts/setup.sh cc rust node redis postgres k6 artillery

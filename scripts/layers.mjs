@@ -30,6 +30,8 @@ export const MAY_IMPORT = {
     "rally-edge", "rally-fabric", "rally-link", "rally-protocol", "rally-room", "rally-service", "rally-sim", "rally-store",
     "rally-units", "rally-web", "rally-worker",
   ],
+  // What operators see: the program's help, and nothing of its code.
+  "rally-manifests": [],
   // Beside the cluster: honest clients see the wire only, and what tests need is in no shipped program.
   "rally-client": ["rally-protocol", "rally-units"],
   "rally-swarm": ["rally-client", "rally-protocol", "rally-units"],
@@ -42,6 +44,7 @@ export const BEHIND = {
   "tokio-postgres": ["rally-store", "rally-testkit"],
   "deadpool-postgres": ["rally-store"],
   refinery: ["rally-store"],
+  "k8s-openapi": ["rally-manifests"],
 };
 
 /** Crates without IO, and what would bring it in: async, clocks, entropy, logs, sockets. */

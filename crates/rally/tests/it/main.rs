@@ -12,6 +12,7 @@ mod dev;
 mod draining;
 mod forged;
 mod limits;
+mod manifests;
 mod matches;
 mod reconnecting;
 mod secrets;

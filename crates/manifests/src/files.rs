@@ -1,0 +1,123 @@
+//! All files that are written from the objects, and where they lie.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    Object, Role,
+    components::{self, Component},
+    ingress, jobs, network, nodes, overlays, settings, trial,
+};
+
+const HEAD: &str = "# Written by crates/manifests. Change it there, then `make manifests`.\n";
+
+/// The checkout's root.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Contents by path, relative to the checkout's root.
+pub fn files() -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    base_files(&mut files);
+    for component in components::all() {
+        component_files(&component, &mut files);
+    }
+    let mut put = |path: &str, text: String| files.insert(format!("deploy/k8s/{path}"), text);
+    put("ingress-nginx/configmap.yaml", yaml(&[ingress::nginx_controller()]));
+    put("overlays/dev/kustomization.yaml", document(&overlays::dev()));
+    put("overlays/dev/namespace.yaml", yaml(&[overlays::namespace("rally-dev")]));
+    put("overlays/dev/servers.yaml", yaml(&trial::objects()));
+    put("overlays/prod/kustomization.yaml", document(&overlays::prod()));
+    put("overlays/prod/namespace.yaml", yaml(&[overlays::namespace("rally")]));
+    helm_files(&mut files);
+    files
+}
+
+fn base_files(files: &mut BTreeMap<String, String>) {
+    // Generators make the ConfigMaps, with their contents' hash in their names, so that a change rolls the pods.
+    let without_config = |objects: Vec<Object>| -> Vec<Object> {
+        objects.into_iter().filter(|object| object.kind != "ConfigMap").collect()
+    };
+    let mut put = |path: &str, text: String| files.insert(format!("deploy/k8s/base/{path}"), text);
+    for role in Role::ALL {
+        put(&format!("{}.yaml", role.as_str()), yaml(&without_config(nodes::objects(role))));
+        put(&format!("{}.env", role.as_str()), env_file(role));
+    }
+    put("jobs.yaml", yaml(&without_config(jobs::objects())));
+    put("network.yaml", yaml(&network::objects()));
+    for (name, text) in jobs::SCRIPTS {
+        put(name, text.to_owned());
+    }
+    let from_env = Role::ALL.map(|role| json!({ "name": role.object(), "envs": [format!("{}.env", role.as_str())] }));
+    let mut generators = from_env.to_vec();
+    generators.push(json!({ "name": jobs::BACKUP, "files": jobs::SCRIPTS.map(|(name, _)| name) }));
+    let kustomization = json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": ["edge.yaml", "worker.yaml", "jobs.yaml", "network.yaml"],
+        "configMapGenerator": generators,
+    });
+    put("kustomization.yaml", document(&kustomization));
+}
+
+fn env_file(role: Role) -> String {
+    settings::config(role).iter().fold(HEAD.to_owned(), |text, (name, value)| format!("{text}{name}={value}\n"))
+}
+
+fn component_files(component: &Component, files: &mut BTreeMap<String, String>) {
+    let Component { name, about, objects, patches } = component;
+    let mut kustomization = json!({
+        "apiVersion": "kustomize.config.k8s.io/v1alpha1",
+        "kind": "Component",
+    });
+    let mut put = |path: &str, text: String| files.insert(format!("deploy/k8s/components/{name}/{path}"), text);
+    if !objects.is_empty() {
+        kustomization["resources"] = json!(["objects.yaml"]);
+        put("objects.yaml", yaml(objects));
+    }
+    if !patches.is_empty() {
+        kustomization["patches"] = json!(patches);
+    }
+    put("kustomization.yaml", format!("# {about}\n{}", document(&kustomization)));
+}
+
+/// What the chart reads of files: settings as maps, and scripts.
+fn helm_files(files: &mut BTreeMap<String, String>) {
+    let mut put = |path: &str, text: String| files.insert(format!("deploy/helm/rally/files/{path}"), text);
+    for role in Role::ALL {
+        put(&format!("{}.yaml", role.as_str()), document(&json!(settings::config(role))));
+    }
+    for (name, text) in jobs::SCRIPTS {
+        put(name, text.to_owned());
+    }
+}
+
+/// One document after the other.
+fn yaml(objects: &[Object]) -> String {
+    let documents: Vec<String> = objects.iter().map(|object| plain(&object.value)).collect();
+    format!("{HEAD}{}", documents.join("---\n"))
+}
+
+fn document(value: &Value) -> String {
+    format!("{HEAD}{}", plain(value))
+}
+
+fn plain(value: &impl Serialize) -> String {
+    // Maps with texts as keys can always be said in YAML.
+    serde_yaml_ng::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{base, parse_all};
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let objects = base::objects();
+        assert_eq!(parse_all(&yaml(&objects)).expect("YAML"), objects);
+    }
+}
