@@ -12,7 +12,10 @@ use rally_sim::{
 };
 use rally_units::TICK_HZ;
 
-use crate::rng::Rng;
+use crate::{
+    rng::Rng,
+    save::{Reader, RestoreError, Writer},
+};
 
 /// Distance from the target, in u, within which the bot is content.
 const DEAD_ZONE: f64 = 24.0;
@@ -68,6 +71,29 @@ impl Bot {
         let mut rng = Rng::from_seed(match_seed ^ (0x0b07_0b07 + side.index() as u64));
         let habits = habits(level);
         Self { side, habits, look_in_ticks: rng.below(habits.look_ticks), rng, expected: None, misjudgement: 0.0 }
+    }
+
+    pub(crate) fn save(&self, to: &mut Writer<'_>) {
+        to.u64(self.rng.state());
+        to.u32(self.look_in_ticks);
+        to.flag(self.expected.is_some());
+        let Expected { y, arrives_in_ticks } = self.expected.unwrap_or(Expected { y: 0.0, arrives_in_ticks: 0 });
+        to.float(y);
+        to.u32(arrives_in_ticks.cast_unsigned());
+        to.float(self.misjudgement);
+    }
+
+    pub(crate) fn restore(from: &mut Reader<'_>, side: Side, level: Level) -> Result<Self, RestoreError> {
+        let habits = habits(level);
+        let rng = Rng::from_seed(from.u64()?);
+        let look_in_ticks = from.ticks("bot")?.min(habits.look_ticks);
+        let expects = from.flag("bot")?;
+        let expected = Expected { y: from.float("bot")?, arrives_in_ticks: from.u32()?.cast_signed() };
+        if expected.arrives_in_ticks == i32::MIN {
+            return Err(RestoreError::OutOfRange("bot"));
+        }
+        let misjudgement = from.float("bot")?;
+        Ok(Self { side, habits, rng, look_in_ticks, expected: expects.then_some(expected), misjudgement })
     }
 
     /// What it does before the next tick in play; `None` if it goes on as it does.

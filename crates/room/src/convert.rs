@@ -123,6 +123,8 @@ pub(crate) struct View<'a> {
     pub(crate) ack: [u32; 2],
     /// Who collected the split that acts now.
     pub(crate) split_by: Option<sim::Side>,
+    /// Goals that have been told.
+    pub(crate) score: [u8; 2],
     pub(crate) world: &'a sim::World,
 }
 
@@ -178,7 +180,7 @@ pub(crate) fn snapshot(view: &View<'_>) -> Snapshot {
         ack: view.ack,
         paddles: view.paddles(),
         balls: bounded(view.balls().collect()),
-        score: view.world.score(),
+        score: view.score,
         skills: view.skills(),
         power_ups: bounded(view.power_ups().collect()),
         effects: bounded(view.effects().into_vec()),
@@ -229,7 +231,7 @@ pub(crate) fn write_snapshot(view: &View<'_>, out: &mut Vec<u8>) {
         }
     }
     out.array(2);
-    for score in view.world.score() {
+    for score in view.score {
         out.uint(score);
     }
     out.array(2);
@@ -348,6 +350,11 @@ pub(crate) fn event(
 /// The match is over, and its result is being recorded.
 pub(crate) fn result_pending(match_id: MatchId, tick: Tick, n: u32) -> MatchEvent {
     blank_event(EventKind::ResultPending, match_id, tick, n)
+}
+
+/// The match goes on at another worker.
+pub(crate) fn moved(match_id: MatchId, tick: Tick, n: u32) -> MatchEvent {
+    blank_event(EventKind::Moved, match_id, tick, n)
 }
 
 const fn blank_event(event: EventKind, match_id: MatchId, tick: Tick, n: u32) -> MatchEvent {

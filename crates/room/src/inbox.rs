@@ -1,9 +1,13 @@
 //! A seat's inputs: each once, in order, of the present generation only.
 
-use rally_protocol::cluster::v1::InputRecord;
+use rally_protocol::{client::v1::Side, cluster::v1::InputRecord};
 use smallvec::SmallVec;
 
-use crate::{InputRefusal, limits::WAITING_INPUTS_MAX};
+use crate::{
+    InputRefusal,
+    limits::WAITING_INPUTS_MAX,
+    save::{Reader, RestoreError, Writer},
+};
 
 /// The inputs of one seat that wait for the next tick, or for one before them.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +35,25 @@ impl Inbox {
     /// lets through.
     pub(crate) fn ack(&self) -> u32 {
         self.ack
+    }
+
+    pub(crate) fn save(&self, to: &mut Writer<'_>) {
+        to.u16(self.generation);
+        to.u32(self.applied);
+        to.u32(self.ack);
+        to.byte(self.waiting.len() as u8);
+        self.waiting.iter().for_each(|input| to.bytes(&input.to_bytes()));
+    }
+
+    pub(crate) fn restore(from: &mut Reader<'_>, side: Side) -> Result<Self, RestoreError> {
+        let mut inbox = Self { generation: from.u16()?, applied: from.u32()?, ack: from.u32()?, ..Self::default() };
+        for _ in 0..from.byte("inputs", 0, WAITING_INPUTS_MAX as u8)? {
+            let input = InputRecord::from_bytes(&from.take()?).ok_or(RestoreError::OutOfRange("input"))?;
+            if input.side != side || input.generation != inbox.generation || inbox.offer(input).is_err() {
+                return Err(RestoreError::OutOfRange("input"));
+            }
+        }
+        Ok(inbox)
     }
 
     /// A new attachment begins, and with it the numbers. Returns how many inputs of the one before are lost.
@@ -79,7 +102,7 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rally_protocol::client::v1::{Dir, Side};
+    use rally_protocol::client::v1::Dir;
 
     use super::*;
 

@@ -10,6 +10,7 @@
 //! Referee    phases, pauses, absences; owns the World         referee.rs
 //! Bot        one more player                                  bot.rs
 //! Record     statistics, events, replay log                   record.rs log.rs
+//! save       all of it as bytes and back, for the next owner  save.rs
 //! ```
 //!
 //! The referee changes only by an [`Action`](log::Action) or a tick. The log of actions is therefore a full replay:
@@ -28,9 +29,11 @@ mod refusal;
 pub mod replay;
 mod rng;
 mod room;
+mod save;
 mod seats;
 
 pub use finished::{FinishedMatch, FinishedPlayer, PlayerStats, RecordedEvent, RecordedKind, Who};
 pub use outputs::{Counters, OutEvent, Outputs};
 pub use refusal::{InputRefusal, JoinError, Refusal};
 pub use room::{Joined, Replaced, Room, RoomSettings};
+pub use save::{JournalMark, RestoreError};

@@ -58,6 +58,19 @@ pub const HASH_TICKS: u32 = 60;
 /// left out: a match of an hour has about 400 power-ups and 2,400 skills.
 pub const RECORDED_EVENTS_MAX: usize = 4_096;
 
+/// Events that a match remembers after it has told them, for those who change over to another owner of it.
+pub const TOLD_EVENTS_MAX: usize = 16;
+
+/// A finished event message.
+pub const EVENT_BYTES_MAX: usize = 512;
+
+/// A name, in bytes.
+pub const NAME_BYTES_MAX: usize = 256;
+
+/// By how much the numbers of events jump when a match goes on from a copy: more than its last owner can have told
+/// since that copy, so that no number ever means two things.
+pub const EVENTS_SKIPPED: u32 = 1_000;
+
 const _: () = {
     assert!(AWAY_GRACE_TICKS < AWAY_TICKS_MAX);
     assert!(NO_SHOW_TICKS < READY_TICKS_MAX);

@@ -87,6 +87,28 @@ impl ReplayLog {
         }
     }
 
+    /// As it was, at another owner.
+    pub(crate) fn rebuilt(
+        rules_version: u32,
+        setup: Setup,
+        actions: Vec<u8>,
+        hashes: Vec<u64>,
+        cut: Option<Tick>,
+    ) -> Result<Self, LogError> {
+        let last_action = encoding::check_actions(&actions)?;
+        Ok(Self { rules_version, setup, actions, last_action, hashes, cut, end: None })
+    }
+
+    /// The logged actions in their stored form, which only grows.
+    pub(crate) fn actions_bytes(&self) -> &[u8] {
+        &self.actions
+    }
+
+    /// The hash after each 60th tick, which only grow in number.
+    pub(crate) fn plain_hashes(&self) -> &[u64] {
+        &self.hashes
+    }
+
     /// Notes an action that was taken after `tick`. Returns whether the log has just been cut.
     pub(crate) fn push(&mut self, tick: Tick, action: Action) -> bool {
         if self.cut.is_some() {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use rally_protocol::client::v1::EventKind;
+use rally_units::Tick;
 
 use crate::{FinishedMatch, referee::Happening};
 
@@ -10,8 +11,12 @@ use crate::{FinishedMatch, referee::Happening};
 pub struct OutEvent {
     /// Its number: rises by one per match, from 1.
     pub n: u32,
+    /// When it happened.
+    pub tick: Tick,
     /// What it tells.
     pub kind: EventKind,
+    /// Of a goal: the score with it, left and right.
+    pub score: Option<[u8; 2]>,
     /// The finished msgpack message.
     pub message: Bytes,
 }

@@ -22,7 +22,13 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn new(setup: Setup) -> Self {
-        Self { stats: Default::default(), events: Vec::new(), log: ReplayLog::new(setup), score: [0; 2] }
+        let score = setup.resumed_at.unwrap_or_default();
+        Self { stats: Default::default(), events: Vec::new(), log: ReplayLog::new(setup), score }
+    }
+
+    /// As it was, at another owner.
+    pub(crate) fn rebuilt(stats: [PlayerStats; 2], events: Vec<RecordedEvent>, log: ReplayLog, score: [u8; 2]) -> Self {
+        Self { stats, events, log, score }
     }
 
     /// Notes an action that was taken after this tick.

@@ -14,6 +14,7 @@ use crate::{
         AWAY_TICKS_MAX, COUNTDOWN_TICKS, INTERRUPTED_COUNTDOWN_TICKS, MATCH_TICKS_MAX, PAUSE_TICKS_MAX, PAUSES_MAX,
     },
     log::Action,
+    save::{Reader, RestoreError, Writer},
 };
 
 /// Who may sit on a side.
@@ -37,6 +38,8 @@ pub(crate) struct Setup {
     pub(crate) seats: [SeatKind; 2],
     /// Whether the present one wins if the other does not come (tournaments). Else the match is void.
     pub(crate) no_show_wins: bool,
+    /// A match of which nothing is left but its score: play goes on from there, once all are back.
+    pub(crate) resumed_at: Option<[u8; 2]>,
 }
 
 /// Why a match ended.
@@ -127,24 +130,113 @@ pub(crate) struct Referee {
 
 impl Referee {
     pub(crate) fn new(setup: Setup) -> Self {
+        let resumed = setup.resumed_at.is_some();
         let players = setup.seats.map(|seat| Player {
             there: seat == SeatKind::Bot,
-            ready: seat == SeatKind::Bot,
+            ready: seat == SeatKind::Bot || resumed,
             absent_ticks: 0,
-            unready_ticks: None,
+            unready_ticks: resumed.then_some(0),
             pauses_left: PAUSES_MAX,
             pause_ticks: 0,
             away_ticks: 0,
         });
-        Self {
-            world: World::new(setup.seed, setup.rules),
-            setup,
-            tick: Tick::default(),
-            stage: Stage::Waiting,
-            players,
-            empty_ticks: 0,
-            started: None,
+        let world = match setup.resumed_at {
+            Some(score) => World::at_score(setup.seed, setup.rules, score),
+            None => World::new(setup.seed, setup.rules),
+        };
+        let stage = match (world.winner(), resumed) {
+            // Its last goal was noted, and nothing after it.
+            (Some(winner), true) => {
+                Stage::Finished(Outcome { winner: Some(winner), reason: Reason::Score, present: [true; 2] })
+            }
+            (_, true) => Stage::Paused { by: None },
+            (_, false) => Stage::Waiting,
+        };
+        let started = resumed.then_some(Tick::default());
+        Self { world, setup, tick: Tick::default(), stage, players, empty_ticks: 0, started }
+    }
+
+    pub(crate) fn save(&self, to: &mut Writer<'_>) {
+        self.setup.save(to);
+        to.world(&self.world);
+        to.u32(self.tick.0);
+        match self.stage {
+            Stage::Waiting => to.byte(0),
+            Stage::Countdown { left_ticks } => {
+                to.byte(1);
+                to.u32(left_ticks);
+            }
+            Stage::Playing => to.byte(2),
+            Stage::Paused { by } => {
+                to.byte(3);
+                to.side(by);
+            }
+            Stage::Finished(Outcome { winner, reason, present }) => {
+                to.byte(4);
+                to.side(winner);
+                to.byte(reason as u8);
+                present.iter().for_each(|present| to.flag(*present));
+            }
         }
+        for Player { there, ready, absent_ticks, unready_ticks, pauses_left, pause_ticks, away_ticks } in self.players {
+            to.flag(there);
+            to.flag(ready);
+            to.u32(absent_ticks);
+            to.tick_option(unready_ticks.map(Tick));
+            to.byte(pauses_left);
+            to.u32(pause_ticks);
+            to.u32(away_ticks);
+        }
+        to.u32(self.empty_ticks);
+        to.tick_option(self.started);
+    }
+
+    pub(crate) fn restore(from: &mut Reader<'_>) -> Result<Self, RestoreError> {
+        let setup = Setup::restore(from)?;
+        let world = from.world()?;
+        if world.rules() != setup.rules {
+            return Err(RestoreError::OutOfRange("rules"));
+        }
+        let tick = Tick(from.ticks("tick")?);
+        let stage = match from.byte("stage", 0, 4)? {
+            0 => Stage::Waiting,
+            // The last tick of a countdown is play: none is left with nothing.
+            1 => match from.ticks("countdown")? {
+                0 => return Err(RestoreError::OutOfRange("countdown")),
+                left_ticks => Stage::Countdown { left_ticks },
+            },
+            2 => Stage::Playing,
+            3 => Stage::Paused { by: from.side("pause")? },
+            _ => Stage::Finished(Outcome {
+                winner: from.side("winner")?,
+                reason: [Reason::Score, Reason::Timeout, Reason::Forfeit, Reason::NoShow, Reason::Abandoned]
+                    [usize::from(from.byte("reason", 0, 4)?)],
+                present: [from.flag("present")?, from.flag("present")?],
+            }),
+        };
+        let mut player = || {
+            Ok::<_, RestoreError>(Player {
+                there: from.flag("there")?,
+                ready: from.flag("ready")?,
+                absent_ticks: from.ticks("absence")?,
+                unready_ticks: from.tick_option("unready")?.map(|tick| tick.0),
+                pauses_left: from.byte("pauses", 0, PAUSES_MAX)?,
+                pause_ticks: from.ticks("pause")?,
+                away_ticks: from.ticks("time away")?,
+            })
+        };
+        let players = [player()?, player()?];
+        let empty_ticks = from.ticks("empty")?;
+        let started = from.tick_option("started")?;
+        if stage == Stage::Playing && world.winner().is_some() {
+            return Err(RestoreError::OutOfRange("score"));
+        }
+        Ok(Self { setup, world, tick, stage, players, empty_ticks, started })
+    }
+
+    /// Whether a seat is open.
+    pub(crate) fn has_open_seat(&self) -> bool {
+        self.setup.seats.contains(&SeatKind::Open)
     }
 
     pub(crate) fn world(&self) -> &World {

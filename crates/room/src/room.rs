@@ -1,12 +1,15 @@
 //! One match: sessions and their seats, messages in and out, around the [`Referee`].
 
+mod owners;
 mod report;
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use rally_protocol::{
     client::{
         codec::{self, Encoding},
-        v1::{ErrorCode, GameOver, JoinAs, MatchEvent, MatchJoined, Mode, Phase, Place, Side, Skill},
+        v1::{ErrorCode, EventKind, GameOver, JoinAs, MatchEvent, MatchJoined, Mode, Phase, Place, Side, Skill},
     },
     cluster::v1::{Command, InputRecord, MatchSpec, SnapshotHead},
 };
@@ -61,32 +64,45 @@ pub struct Replaced {
 /// One match.
 #[derive(Debug)]
 pub struct Room {
-    id: MatchId,
-    mode: Mode,
-    private: bool,
-    epoch: Epoch,
-    referee: Referee,
-    seats: Seats,
-    bots: [Option<Bot>; 2],
-    record: Record,
+    pub(crate) id: MatchId,
+    pub(crate) mode: Mode,
+    pub(crate) private: bool,
+    pub(crate) epoch: Epoch,
+    pub(crate) referee: Referee,
+    pub(crate) seats: Seats,
+    pub(crate) bots: [Option<Bot>; 2],
+    pub(crate) record: Record,
     /// The `n` of the last event.
-    last_event: u32,
-    /// What happened since the last tick.
-    pending: Vec<OutEvent>,
-    counters: Counters,
-    split_by: Option<rally_sim::Side>,
-    ending: Ending,
+    pub(crate) last_event: u32,
+    /// What happened and has not been told: since the last tick, or since a goal that is held back.
+    pub(crate) pending: Vec<OutEvent>,
+    /// The last events told.
+    pub(crate) told: VecDeque<OutEvent>,
+    pub(crate) counters: Counters,
+    pub(crate) split_by: Option<rally_sim::Side>,
+    /// With the goals that have been told.
+    pub(crate) shown_score: [u8; 2],
+    /// Goals are told once a copy of the match has them.
+    pub(crate) holds_goals: bool,
+    /// The tick of the newest copy.
+    pub(crate) confirmed: Tick,
+    /// Inputs of each seat's present generation that the newest copy has.
+    pub(crate) durable: [u32; 2],
+    pub(crate) ending: Ending,
 }
 
 // 5,000 matches on a core, without what they have on the heap (names, log, events), stay below 10 MiB.
 const _: () = assert!(size_of::<Room>() <= 2048);
+
+/// Numbers of events that an owner can use up, in a match of an hour.
+const EVENTS_PER_OWNER: u32 = 1_000_000;
 
 /// Both sides, in the order of every pair.
 const SIDES: [Side; 2] = [Side::Left, Side::Right];
 
 /// How far a match's end has been told.
 #[derive(Clone, Debug, PartialEq)]
-enum Ending {
+pub(crate) enum Ending {
     NotYet,
     /// What the match leaves behind is handed out.
     Told,
@@ -98,6 +114,26 @@ enum Ending {
 impl Room {
     /// A match that waits for its players. `seed` decides all that is left to chance.
     pub fn new(spec: MatchSpec, seed: u64, epoch: Epoch, settings: RoomSettings) -> Self {
+        Self::made(spec, seed, epoch, settings, None)
+    }
+
+    /// A match of which nothing is left but what the database knows: it pauses at this score until its players are
+    /// back, and goes on with a countdown. Its replay begins here.
+    pub fn resumed(spec: MatchSpec, seed: u64, epoch: Epoch, settings: RoomSettings, score: [u8; 2]) -> Self {
+        let most = settings.score_to_win.max(1);
+        let mut score = score.map(|goals| goals.min(most));
+        // One side's last goal ends a match, so this is no score of any match; play decides.
+        if score == [most; 2] {
+            score = [most - 1; 2];
+        }
+        let mut room = Self::made(spec, seed, epoch, settings, Some(score));
+        // Above all that the owners before can have told.
+        room.last_event = epoch.0.saturating_mul(EVENTS_PER_OWNER);
+        room.shown_score = score;
+        room
+    }
+
+    fn made(spec: MatchSpec, seed: u64, epoch: Epoch, settings: RoomSettings, resumed_at: Option<[u8; 2]>) -> Self {
         let MatchSpec { id, mode, classic, private, seats } = spec;
         let seats = Seats::new(seats, mode == Mode::Local);
         let setup = Setup {
@@ -109,6 +145,7 @@ impl Room {
             },
             seats: seats.kinds(),
             no_show_wins: mode == Mode::Tournament,
+            resumed_at,
         };
         let bots = SIDES.map(|side| match seats.get(side).holder {
             Holder::Bot(level) => Some(Bot::new(side_to_rules(side), level, seed)),
@@ -125,8 +162,13 @@ impl Room {
             record: Record::new(setup),
             last_event: 0,
             pending: Vec::new(),
+            told: VecDeque::new(),
             counters: Counters::default(),
             split_by: None,
+            shown_score: [0; 2],
+            holds_goals: false,
+            confirmed: Tick::default(),
+            durable: [0; 2],
             ending: Ending::NotYet,
         }
     }
@@ -166,6 +208,9 @@ impl Room {
             return Err(Refusal::new(ErrorCode::RateLimited, "joined too often").into());
         };
         self.counters.inputs_dropped += taken.inputs_lost as u32;
+        for side in sides(place) {
+            self.durable[side.index()] = 0;
+        }
         // What was held by the connection before is not held by this one. In a match that is over, nothing is done.
         if taken.was_empty {
             let _ = self.perform(Action::Attach(side_to_rules(sides(place)[0])));
@@ -284,7 +329,7 @@ impl Room {
             self.ending = Ending::Told;
             out.finished = Some(Box::new(self.finished(outcome)));
         }
-        out.events.append(&mut self.pending);
+        self.hand_out(&mut out.events);
         out.counters = std::mem::take(&mut self.counters);
     }
 
@@ -342,7 +387,13 @@ impl Room {
         let encoded = codec::encode_into(event, Encoding::Msgpack, &mut message);
         debug_assert!(encoded.is_ok(), "every event can be written");
         self.last_event = event.n;
-        self.pending.push(OutEvent { n: event.n, kind: event.event, message: Bytes::from(message) });
+        self.pending.push(OutEvent {
+            n: event.n,
+            tick: event.tick,
+            kind: event.event,
+            score: event.score.filter(|_| event.event == EventKind::Goal),
+            message: Bytes::from(message),
+        });
     }
 
     fn view(&self) -> View<'_> {
@@ -353,6 +404,7 @@ impl Room {
             phase: self.phase(),
             ack: SIDES.map(|side| self.seats.get(side).inbox.ack()),
             split_by: self.split_by,
+            score: self.shown_score,
             world: self.referee.world(),
         }
     }
@@ -368,6 +420,7 @@ impl Room {
             tick: self.referee.tick_count(),
             generation: SIDES.map(|side| self.seats.get(side).inbox.generation()),
             applied: SIDES.map(|side| self.seats.get(side).inbox.applied()),
+            durable: self.durable,
         }
     }
 
@@ -395,6 +448,9 @@ impl Room {
             ratings,
         };
         self.ending = Ending::Recorded(over.clone());
+        // The database has all of it now: nothing is held back, and nothing handed out again.
+        self.holds_goals = false;
+        self.record = Record::new(self.record.log.setup());
         Some(over)
     }
 

@@ -8,7 +8,13 @@ use rally_protocol::{
 };
 use rally_units::{SessionId, UserId};
 
-use crate::{Replaced, inbox::Inbox, referee::SeatKind};
+use crate::{
+    Replaced,
+    inbox::Inbox,
+    limits::NAME_BYTES_MAX,
+    referee::SeatKind,
+    save::{Reader, RestoreError, Writer},
+};
 
 /// Who has a seat.
 #[derive(Clone, Debug)]
@@ -76,6 +82,45 @@ pub(crate) struct Seats {
 impl Seats {
     pub(crate) fn new(specs: [SeatSpec; 2], shared: bool) -> Self {
         Self { seats: specs.map(Seat::new), shared, spectators: BTreeSet::new() }
+    }
+
+    /// All but those who watch.
+    pub(crate) fn save(&self, to: &mut Writer<'_>) {
+        for Seat { holder, skill, session, inbox } in &self.seats {
+            match holder {
+                Holder::Open => to.byte(0),
+                Holder::Bot(level) => to.bytes(&[1, level.number()]),
+                Holder::User { id, name } => {
+                    to.byte(2);
+                    to.bytes(id.as_bytes());
+                    to.varint(name.len() as u32);
+                    to.bytes(name.as_bytes());
+                }
+            }
+            to.byte(skill.number());
+            to.flag(session.is_some());
+            to.bytes(session.unwrap_or(SessionId::from_bytes([0; 16])).as_bytes());
+            inbox.save(to);
+        }
+    }
+
+    pub(crate) fn restore(from: &mut Reader<'_>, shared: bool) -> Result<Self, RestoreError> {
+        let mut seat = |side: Side| {
+            let holder = match from.byte("holder", 0, 2)? {
+                0 => Holder::Open,
+                1 => Holder::Bot(from.level()?),
+                _ => {
+                    let id = UserId::from_bytes(from.take()?);
+                    let name = from.counted("name", NAME_BYTES_MAX)?.to_vec();
+                    Holder::User { id, name: String::from_utf8(name).map_err(|_| RestoreError::OutOfRange("name"))? }
+                }
+            };
+            let skill = from.skill()?;
+            let has_session = from.flag("session")?;
+            let session = Some(SessionId::from_bytes(from.take()?)).filter(|_| has_session);
+            Ok::<_, RestoreError>(Seat { holder, skill, session, inbox: Inbox::restore(from, side)? })
+        };
+        Ok(Self { seats: [seat(Side::Left)?, seat(Side::Right)?], shared, spectators: BTreeSet::new() })
     }
 
     pub(crate) fn kinds(&self) -> [SeatKind; 2] {

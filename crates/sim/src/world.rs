@@ -43,6 +43,11 @@ impl World {
         world
     }
 
+    /// Like [`World::new`], but with goals scored already: where a match goes on of which nothing else is known.
+    pub fn at_score(seed: u64, rules: Rules, score: [u8; 2]) -> Self {
+        Self { score, ..Self::new(seed, rules) }
+    }
+
     /// Like [`World::new`], but with this ball instead of the serve, and no power-ups: how recordings and drills begin.
     pub fn with_ball(seed: u64, rules: Rules, ball: Ball) -> Self {
         Self::staged(seed, rules, &[ball], &[])

@@ -27,7 +27,7 @@ async fn seated(edge: &Edge, worker: &mut Worker, match_id: MatchId, encoding: E
 }
 
 fn head(tick: u32, applied: u32) -> SnapshotHead {
-    SnapshotHead { tick: Tick(tick), generation: [1, 0], applied: [applied, 0] }
+    SnapshotHead { tick: Tick(tick), generation: [1, 0], applied: [applied, 0], durable: [applied, 0] }
 }
 
 #[tokio::test]

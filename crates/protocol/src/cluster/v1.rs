@@ -23,6 +23,7 @@ pub const VERSION: u8 = 1;
 /// | 0..4 | tick |
 /// | 4..6, 6..8 | generation of the left and right seat |
 /// | 8..12, 12..16 | highest input applied of that generation, left and right |
+/// | 16..20, 20..24 | highest input of that generation that outlives the owner, left and right |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotHead {
     /// The snapshot's tick.
@@ -31,11 +32,13 @@ pub struct SnapshotHead {
     pub generation: [u16; 2],
     /// The highest input (the edge's own number) applied of each seat's generation.
     pub applied: [u32; 2],
+    /// The highest of these that a copy of the match has: edges keep all later ones, for the case that the owner is lost.
+    pub durable: [u32; 2],
 }
 
 impl SnapshotHead {
     /// Its size.
-    pub const BYTES: usize = 16;
+    pub const BYTES: usize = 24;
 
     /// As it travels.
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
@@ -45,6 +48,8 @@ impl SnapshotHead {
         out[6..8].copy_from_slice(&self.generation[1].to_le_bytes());
         out[8..12].copy_from_slice(&self.applied[0].to_le_bytes());
         out[12..16].copy_from_slice(&self.applied[1].to_le_bytes());
+        out[16..20].copy_from_slice(&self.durable[0].to_le_bytes());
+        out[20..24].copy_from_slice(&self.durable[1].to_le_bytes());
         out
     }
 
@@ -53,7 +58,12 @@ impl SnapshotHead {
         let (head, message) = payload.split_first_chunk::<{ Self::BYTES }>()?;
         let u16_at = |i: usize| u16::from_le_bytes([head[i], head[i + 1]]);
         let u32_at = |i: usize| u32::from_le_bytes([head[i], head[i + 1], head[i + 2], head[i + 3]]);
-        let head = Self { tick: Tick(u32_at(0)), generation: [u16_at(4), u16_at(6)], applied: [u32_at(8), u32_at(12)] };
+        let head = Self {
+            tick: Tick(u32_at(0)),
+            generation: [u16_at(4), u16_at(6)],
+            applied: [u32_at(8), u32_at(12)],
+            durable: [u32_at(16), u32_at(20)],
+        };
         Some((head, message))
     }
 }

@@ -185,7 +185,7 @@ fn every_control_comes_back() {
 
 #[test]
 fn heads_and_inputs_come_back() {
-    let head = SnapshotHead { tick: Tick(70_000), generation: [1, 65_535], applied: [2, u32::MAX] };
+    let head = SnapshotHead { tick: Tick(70_000), generation: [1, 65_535], applied: [2, u32::MAX], durable: [1, 7] };
     let mut payload = head.to_bytes().to_vec();
     payload.extend_from_slice(b"message");
     assert_eq!(SnapshotHead::split(&payload).unwrap(), (head, &b"message"[..]));

@@ -137,7 +137,7 @@ async fn old_owner(cluster: &Cluster, keys: &BundleKeys, match_id: MatchId, epoc
         // The first answers say that we do not know each other.
         let _ = pairs.receive(clock::now(), &bundle, |_| {});
     }
-    let snapshot = SnapshotHead { tick: FORGED_TICK, generation: [1; 2], applied: [0; 2] };
+    let snapshot = SnapshotHead { tick: FORGED_TICK, generation: [1; 2], applied: [0; 2], durable: [0; 2] };
     let said = async {
         while refused().await <= before {
             pairs.snapshot(to, match_id, epoch, |buf| buf.extend_from_slice(&snapshot.to_bytes()));

@@ -7,7 +7,8 @@
 //! | 1 | version of this layout: 1 |
 //! | 4 | version of the rules |
 //! | 8 | seed |
-//! | 1, 1 | score to win; flags: bit 0 classic, bit 1 the present one wins a no-show |
+//! | 1, 1 | score to win; flags: bit 0 classic, bit 1 the present one wins a no-show, bit 2 resumed at a score |
+//! | 1, 1 | that score, left and right, if it is resumed: all but this was lost, and this log begins anew |
 //! | 2, 2 | left and right: kind of seat (0 person, 1 bot, 2 shared, 3 open); skill (0 smash, 1 dash) |
 //! | varint, n | bytes of actions; the actions: varint of ticks since the one before, then one byte |
 //! | varint, 8 each | count of hashes; the hash after each 60th tick |
@@ -87,11 +88,13 @@ impl ReplayLog {
     /// As it is stored.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 + self.actions.len() + self.hashes.len() * 8);
-        let Setup { seed, rules, seats, no_show_wins } = self.setup;
+        let Setup { seed, rules, seats, no_show_wins, resumed_at } = self.setup;
         out.push(VERSION);
         out.extend_from_slice(&self.rules_version.to_le_bytes());
         out.extend_from_slice(&seed.to_le_bytes());
-        out.extend_from_slice(&[rules.score_to_win, u8::from(rules.classic) | u8::from(no_show_wins) << 1]);
+        let flags = u8::from(rules.classic) | u8::from(no_show_wins) << 1 | u8::from(resumed_at.is_some()) << 2;
+        out.extend_from_slice(&[rules.score_to_win, flags]);
+        out.extend(resumed_at.into_iter().flatten());
         for (seat, skill) in seats.into_iter().zip(rules.skills) {
             out.extend_from_slice(&[seat as u8, skill as u8]);
         }
@@ -134,7 +137,14 @@ impl ReplayLog {
         let rules_version = u32::from_le_bytes(from.take()?);
         let seed = u64::from_le_bytes(from.take()?);
         let score_to_win = from.byte("score to win", 1, u8::MAX)?;
-        let flags = from.byte("flags", 0, 3)?;
+        let flags = from.byte("flags", 0, 7)?;
+        let resumed_at = match flags & 4 {
+            0 => None,
+            _ => Some([from.byte("score", 0, score_to_win)?, from.byte("score", 0, score_to_win)?]),
+        };
+        if resumed_at == Some([score_to_win; 2]) {
+            return Err(LogError::OutOfRange("score"));
+        }
         let mut seats = [SeatKind::Open; 2];
         let mut skills = [Skill::Smash; 2];
         for i in 0..2 {
@@ -190,6 +200,7 @@ impl ReplayLog {
                 rules: Rules { classic: flags & 1 != 0, skills, score_to_win },
                 seats,
                 no_show_wins: flags & 2 != 0,
+                resumed_at,
             },
             actions: actions.to_vec(),
             last_action,
@@ -216,7 +227,7 @@ impl Actions<'_> {
 }
 
 /// Checks every action; returns the tick of the last.
-fn check_actions(bytes: &[u8]) -> Result<Tick, LogError> {
+pub(super) fn check_actions(bytes: &[u8]) -> Result<Tick, LogError> {
     let mut actions = Actions { rest: bytes, tick: 0 };
     while !actions.rest.is_empty() {
         actions.read()?;

@@ -8,7 +8,6 @@ use crate::{
     FinishedMatch, FinishedPlayer, PlayerStats, Who,
     convert::{self, side_to_rules, side_to_wire},
     log::End,
-    record::Record,
     referee::Outcome,
     seats::Holder,
 };
@@ -27,8 +26,8 @@ impl Room {
             classic: rules.classic,
             score_to_win: rules.score_to_win,
             private: self.private,
-            // What is pending goes out with the next tick, after this.
-            last_event: self.last_event - self.pending.len() as u32,
+            // What is pending goes out with the next tick, or with a goal that is held back, after this.
+            last_event: self.last_told(),
             over: match &self.ending {
                 Ending::Recorded(over) => Some(over.clone()),
                 _ => None,
@@ -61,15 +60,15 @@ impl Room {
         (!self.referee.world().rules().classic).then_some(self.seats.get(side).skill)
     }
 
-    /// All that the match leaves behind. The record is emptied by it.
-    pub(super) fn finished(&mut self, outcome: Outcome) -> FinishedMatch {
+    /// All that the match leaves behind.
+    pub(super) fn finished(&self, outcome: Outcome) -> FinishedMatch {
         let world = self.referee.world();
         let ended = self.referee.tick_count();
-        self.record.log.close(End::new(ended, world.hash(), world.score(), outcome));
         let rules = world.rules();
         let (score, duration) = (world.score(), world.clock());
-        let setup = self.record.log.setup();
-        let record = std::mem::replace(&mut self.record, Record::new(setup));
+        // The record stays until the result is recorded: should this owner end before, the next one hands it out.
+        let mut record = self.record.clone();
+        record.log.close(End::new(ended, world.hash(), world.score(), outcome));
         let players = SIDES.map(|side| {
             let holder = &self.seats.get(side).holder;
             let away_ms = u64::from(self.referee.away_ticks(side_to_rules(side))) * 1000 / u64::from(TICK_HZ);

@@ -4,6 +4,7 @@
 mod bots;
 mod kit;
 mod life;
+mod owners;
 mod players;
 mod properties;
 mod replays;

@@ -125,7 +125,10 @@ fn heads_name_tick_generations_and_what_was_applied() {
     }
     scene.run(1);
     let head = scene.room.snapshot_head();
-    assert_eq!(head, SnapshotHead { tick: scene.snapshot().tick, generation: [0, 1], applied: [0, 4] });
+    assert_eq!(
+        head,
+        SnapshotHead { tick: scene.snapshot().tick, generation: [0, 1], applied: [0, 4], durable: [0; 2] }
+    );
     assert_eq!(head.tick.0, 4);
 }
 
