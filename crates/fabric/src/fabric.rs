@@ -19,11 +19,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    CheckError, ConnectError, FabricConfig, Lease, Nodes, ReadyError, RedisCause,
+    CheckError, ConnectError, FabricConfig, Lease, Nodes, ReadyError, RedisCause, Role,
     commands::Commands,
     link::{Plan, Purpose, Replaceable},
     mailbox::{self, Mailbox, Outbox},
     membership::{Membership, NameState},
+    survey::{Memory, Survey},
     topics::TopicHub,
 };
 
@@ -62,6 +63,7 @@ struct Inner {
     link: watch::Receiver<LinkState>,
     name: watch::Receiver<NameState>,
     topics: TopicHub,
+    memory: Memory,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -132,6 +134,7 @@ impl Fabric {
             .run(),
         );
         let (name_sender, name) = watch::channel(NameState::Asking);
+        let memory = Memory::default();
         let lease = Lease::default();
         let load = Arc::new(ArcSwap::from_pointee(NodeLoad::default()));
         let nodes = Arc::new(ArcSwap::from_pointee(Nodes::default()));
@@ -143,14 +146,26 @@ impl Fabric {
                 load: load.clone(),
                 nodes: nodes.clone(),
                 name: name_sender,
+                memory: memory.clone(),
                 shutdown: shutdown.clone(),
             }
             .run(),
         );
+        if config.role == Role::Worker {
+            let survey = Survey {
+                config: config.clone(),
+                commands: commands.clone(),
+                nodes: nodes.clone(),
+                memory: memory.clone(),
+                shutdown: shutdown.clone(),
+            };
+            tasks.spawn(survey.run());
+        }
         let topics = TopicHub::start(&config, topics_plan, commands.clone(), &tasks, shutdown.clone());
         tasks.close();
         let inbox = Mutex::new(Some(inbox));
-        let inner = Inner { config, commands, outbox, inbox, lease, load, nodes, link, name, topics, tasks, shutdown };
+        let inner =
+            Inner { config, commands, outbox, inbox, lease, load, nodes, link, name, topics, memory, tasks, shutdown };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -274,6 +289,10 @@ impl Fabric {
 
     pub(crate) fn commands(&self) -> &Commands {
         &self.inner.commands
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.inner.memory
     }
 
     pub(crate) fn topic_hub(&self) -> &TopicHub {

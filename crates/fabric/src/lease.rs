@@ -23,6 +23,8 @@ pub(crate) const HOLDS: Duration = Duration::from_millis(750);
 pub struct Lease {
     /// Nanoseconds of the clock, 0 for never.
     renewed_sent_ns: Arc<AtomicU64>,
+    /// How often it has not held between two renewals.
+    lapses: Arc<AtomicU64>,
 }
 
 impl Lease {
@@ -39,8 +41,18 @@ impl Lease {
         self.last_renewed_sent().is_some_and(|sent| now.since(sent) < HOLDS)
     }
 
+    /// How often it has lapsed and come back. Ask after [`holds`](Self::holds): a process that stood still may find its
+    /// lease renewed already when it first looks, and must know all the same that it did not hold meanwhile.
+    pub fn lapses(&self) -> u64 {
+        self.lapses.load(Ordering::Acquire)
+    }
+
     /// A renewal sent at `sent` has succeeded.
     pub(crate) fn renewed(&self, sent: Instant) {
+        // Before it holds again, so that nobody sees that without this.
+        if self.last_renewed_sent().is_some_and(|before| sent.since(before) >= HOLDS) {
+            self.lapses.fetch_add(1, Ordering::AcqRel);
+        }
         self.renewed_sent_ns.fetch_max(sent.as_nanos().max(1), Ordering::AcqRel);
     }
 }
@@ -59,5 +71,12 @@ mod tests {
         // A late answer to an older renewal changes nothing.
         lease.renewed(Instant::from_millis(900));
         assert_eq!(lease.last_renewed_sent(), Some(Instant::from_millis(1_000)));
+        assert_eq!(lease.lapses(), 0);
+        lease.renewed(Instant::from_millis(1_749));
+        assert_eq!(lease.lapses(), 0);
+        // Looked at only now, it holds; that it did not is known.
+        lease.renewed(Instant::from_millis(2_499));
+        assert!(lease.holds(Instant::from_millis(2_500)));
+        assert_eq!(lease.lapses(), 1);
     }
 }

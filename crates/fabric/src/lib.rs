@@ -11,6 +11,7 @@
 
 pub mod pair;
 
+mod checkpoints;
 mod commands;
 mod config;
 mod director;
@@ -20,12 +21,15 @@ mod lease;
 mod link;
 mod mailbox;
 mod membership;
+mod orders;
 mod owners;
 mod queue;
 mod registry;
 mod sessions;
+mod survey;
 mod topics;
 
+pub use checkpoints::{Checkpoint, Held, Stored};
 pub use config::{Bounds, FabricConfig, Role};
 pub use director::Director;
 pub use error::{CheckError, ConnectError, ReadyError, RedisCause, RedisError};

@@ -18,13 +18,15 @@ use crate::{
     commands::{Call, Commands, Script, malformed},
     lease::{HOLDS, LEASE, RENEW},
     link::Patience,
+    survey::Memory,
 };
 
 /// A node that died is forgotten after this long.
 const PURGE_AFTER: Duration = Duration::from_secs(60);
 
 /// KEYS: this node's lease, the registry. ARGV: incarnation, lease ms, node, description, prefix of leases, purge ms.
-/// Returns the holder of the lease; if that is us, also lease and description of each living node.
+/// Returns the holder of the lease; if that is us, also whether it was there before, then lease and description of each
+/// living node.
 static RENEW_LEASE: Script = Script::fixed(
     r"
 local holder = redis.call('GET', KEYS[1])
@@ -33,7 +35,7 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', KEYS[2], ARGV[3], string.format('%d', now) .. ' ' .. ARGV[4])
-local answer = {ARGV[1]}
+local answer = {ARGV[1], holder and '1' or '0'}
 local all = redis.call('HGETALL', KEYS[2])
 for i = 1, #all, 2 do
   local lease = redis.call('GET', ARGV[5] .. all[i])
@@ -77,6 +79,7 @@ pub(crate) struct Membership {
     pub(crate) load: Arc<ArcSwap<NodeLoad>>,
     pub(crate) nodes: Arc<ArcSwap<Nodes>>,
     pub(crate) name: watch::Sender<NameState>,
+    pub(crate) memory: Memory,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -162,21 +165,30 @@ impl Membership {
         if holder != me.incarnation {
             return Ok(Some(holder));
         }
-        let mut living = Vec::new();
-        while let (Some(lease), Some(description)) = (answer.next(), answer.next()) {
-            // What does not read is of a version that we do not know; what does not match is between two lives.
-            match serde_json::from_slice::<Node>(description) {
-                Ok(node) if Some(node.incarnation) == parse_incarnation(lease) => living.push(node),
-                Ok(_) => {}
-                Err(error) => tracing::debug!(%error, "a node's description does not read"),
-            }
+        if answer.next() != Some(b"1") {
+            self.memory.lost((config.clock)());
         }
+        let living = living(answer);
         metrics::gauge!("rally_fabric_nodes").set(living.len() as f64);
         self.nodes.store(Arc::new(Nodes::new(living)));
         Ok(None)
     }
 }
 
-fn parse_incarnation(bytes: &[u8]) -> Option<Incarnation> {
+/// Nodes from pairs of lease and description.
+pub(crate) fn living<'a>(mut pairs: impl Iterator<Item = &'a [u8]>) -> Vec<Node> {
+    let mut living = Vec::new();
+    while let (Some(lease), Some(description)) = (pairs.next(), pairs.next()) {
+        // What does not read is of a version that we do not know; what does not match is between two lives.
+        match serde_json::from_slice::<Node>(description) {
+            Ok(node) if Some(node.incarnation) == parse_incarnation(lease) => living.push(node),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "a node's description does not read"),
+        }
+    }
+    living
+}
+
+pub(crate) fn parse_incarnation(bytes: &[u8]) -> Option<Incarnation> {
     std::str::from_utf8(bytes).ok()?.parse().ok()
 }

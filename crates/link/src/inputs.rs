@@ -1,7 +1,7 @@
 //! The inputs of one seat on their way to the match's owner.
 //!
-//! The edge numbers them without holes and keeps each until the owner says that it is applied. The owner applies them
-//! in that order, each once: sending one again is always safe.
+//! The edge numbers them without holes and keeps each until the owner says that it is durable: that whoever becomes the
+//! next owner has it, too. The owner applies them in that order, each once: sending one again is always safe.
 
 use std::collections::VecDeque;
 
@@ -21,11 +21,11 @@ pub enum Kept {
     /// As many wait as may: it took the place of the newest, which had not been sent. What is held now and whether
     /// the skill was pressed are not lost; the moment in between is.
     Merged,
-    /// As many wait as may, and all are under way: it is dropped.
+    /// As many wait as may, none of them applied, and all under way: it is dropped.
     Dropped,
 }
 
-/// The inputs of one seat and generation that the owner has not applied yet.
+/// The inputs of one seat and generation that may be lost with the owner.
 #[derive(Debug)]
 pub struct SeatInputs {
     side: Side,
@@ -34,6 +34,8 @@ pub struct SeatInputs {
     kept: VecDeque<InputRecord>,
     /// How many of `kept`, at its end, are to be sent.
     unsent: usize,
+    /// The highest number that the present owner has applied.
+    applied: u32,
     /// The highest number that has ever left this edge.
     sent_max: u32,
     /// Snapshots since the last progress while something was under way.
@@ -43,7 +45,7 @@ pub struct SeatInputs {
 impl SeatInputs {
     /// A seat whose player has just been attached under this generation.
     pub fn new(side: Side, generation: u16) -> Self {
-        Self { side, generation, next_n: 1, kept: VecDeque::new(), unsent: 0, sent_max: 0, waited: 0 }
+        Self { side, generation, next_n: 1, kept: VecDeque::new(), unsent: 0, applied: 0, sent_max: 0, waited: 0 }
     }
 
     /// The seat's generation.
@@ -56,18 +58,24 @@ impl SeatInputs {
         self.unsent > 0
     }
 
-    /// Inputs not applied yet.
+    /// Inputs kept.
     pub fn len(&self) -> usize {
         self.kept.len()
     }
 
-    /// Whether all are applied.
+    /// Whether none is kept.
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
 
     /// Takes an input from the client.
+    ///
+    /// When as many are kept as may be, the oldest goes, if it is applied: it is lost only if the owner is, too.
     pub fn push(&mut self, seq: u32, dir: Dir, press: bool) -> Kept {
+        if self.kept.len() >= KEPT_INPUTS_MAX && self.kept.front().is_some_and(|oldest| oldest.n <= self.applied) {
+            self.kept.pop_front();
+            self.unsent = self.unsent.min(self.kept.len());
+        }
         if self.kept.len() >= KEPT_INPUTS_MAX {
             return match self.kept.back_mut() {
                 // What has left this edge may have been applied, and keeps its meaning.
@@ -92,18 +100,20 @@ impl SeatInputs {
         self.sent_max = self.next_n - 1;
     }
 
-    /// A snapshot says that the inputs up to `n` of `generation` are applied.
-    pub fn applied(&mut self, generation: u16, n: u32) {
+    /// A snapshot says that of `generation` the inputs up to `applied` are applied, and those up to `durable` will not
+    /// be lost.
+    pub fn progress(&mut self, generation: u16, applied: u32, durable: u32) {
         if generation != self.generation {
             return;
         }
-        let before = self.kept.len();
-        while self.kept.front().is_some_and(|first| first.n <= n) {
+        while self.kept.front().is_some_and(|first| first.n <= durable) {
             self.kept.pop_front();
         }
-        self.unsent = self.unsent.min(self.kept.len());
-        let under_way = self.kept.len() > self.unsent;
-        if self.kept.len() < before || !under_way {
+        let advanced = applied > self.applied;
+        self.applied = self.applied.max(applied);
+        self.unsent = self.unsent.min(self.not_applied());
+        let under_way = self.not_applied() > self.unsent;
+        if advanced || !under_way {
             self.waited = 0;
             return;
         }
@@ -113,9 +123,20 @@ impl SeatInputs {
         }
     }
 
-    /// All that is kept is to be sent again: it may be lost, or the owner is another one now.
-    pub fn send_again(&mut self) {
-        self.unsent = self.kept.len();
+    /// Those not applied are to be sent again: they may be lost.
+    fn send_again(&mut self) {
+        self.unsent = self.not_applied();
         self.waited = 0;
+    }
+
+    /// Another owner has the match now, which may have applied less than the last: all are to be sent again.
+    pub fn change_owner(&mut self) {
+        self.applied = 0;
+        self.send_again();
+    }
+
+    /// How many of `kept`, at its end, are not applied.
+    fn not_applied(&self) -> usize {
+        self.kept.len() - self.kept.partition_point(|kept| kept.n <= self.applied)
     }
 }

@@ -157,7 +157,7 @@ impl Relay {
         self.tick = Some(head.tick);
         for (side, seat) in self.seats.iter_mut().enumerate() {
             if let Some(seat) = seat {
-                seat.applied(head.generation[side], head.applied[side]);
+                seat.progress(head.generation[side], head.applied[side], head.durable[side]);
             }
         }
         Ok(())
@@ -192,6 +192,11 @@ impl Relay {
     /// The result has been told: nothing more comes.
     pub fn over(&mut self) {
         self.expecting = Expecting::Nothing;
+    }
+
+    /// Under which generation the seat's player is on this edge.
+    pub fn generation(&self, side: Side) -> Option<u16> {
+        self.seats[side.index()].as_ref().map(SeatInputs::generation)
     }
 
     /// The owner is not to be relied on (it restarted, or says that it is none). The caller attaches now.
@@ -277,7 +282,7 @@ impl Relay {
         self.epoch = epoch;
         self.tick = None;
         for seat in self.seats.iter_mut().flatten() {
-            seat.send_again();
+            seat.change_owner();
         }
     }
 }

@@ -42,7 +42,10 @@ pub const BUNDLE_ENTRIES_MAX: usize = 8 * 1024;
 /// Numbered entries that a node keeps for one peer until they are acknowledged.
 pub const UNACKED_ENTRIES_MAX: usize = 4 * 1024;
 
-/// Inputs of one seat that an edge keeps until they are applied.
+/// People whom an edge names when it attaches to a match again; the others join.
+pub const PRESENT_MAX: usize = 512;
+
+/// Inputs of one seat that an edge keeps until they outlive the owner.
 pub const KEPT_INPUTS_MAX: usize = 64;
 
 const _: () = {

@@ -42,6 +42,30 @@ pub fn owner(id: MatchId) -> String {
     format!("rally:{{m:{id}}}:owner")
 }
 
+/// Slots over which checkpoints are spread: those of one slot are written together.
+pub const CHECKPOINT_SLOTS: u8 = 16;
+
+/// In which of [`CHECKPOINT_SLOTS`] a match's checkpoint is.
+pub fn checkpoint_slot(id: MatchId) -> u8 {
+    // The last byte of a UUID of version 7 is random.
+    id.as_bytes()[15] % CHECKPOINT_SLOTS
+}
+
+/// Hash: the newest checkpoint of a match.
+pub fn checkpoint(id: MatchId) -> String {
+    format!("rally:{{c:{}}}:state:{id}", checkpoint_slot(id))
+}
+
+/// The journal that goes with the checkpoint.
+pub fn journal(id: MatchId) -> String {
+    format!("rally:{{c:{}}}:journal:{id}", checkpoint_slot(id))
+}
+
+/// List: what an operator tells a node to do.
+pub fn orders(node: NodeId) -> String {
+    format!("rally:orders:{node}")
+}
+
 /// Sorted set: users waiting in a queue by the time at which they came.
 pub fn queue_waiting(mode: Mode) -> String {
     format!("rally:{{q:{mode}}}:waiting")

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use rally_fabric::{Fabric, FabricConfig, LinkState, Role};
-use rally_protocol::cluster::BundleKeys;
+use rally_protocol::cluster::{BundleKeys, v1::Order};
 use rally_service::{
     admin::{self, ADMIN_ADDR, Identity},
     clock,
@@ -18,7 +18,9 @@ use rally_service::{
 };
 use rally_store::{Store, StoreConfig};
 use rally_units::Incarnation;
+use rally_worker::MoveOrder;
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{dev, edge, worker};
@@ -60,6 +62,11 @@ pub(crate) const VARS: &[Var] = &[REDIS_URL, BUS_URLS, DATABASE_URL, DATABASE_PO
 
 const REDIS_SCHEMES: &[&str] = &["redis", "redis-sentinel", "redis-cluster"];
 const POSTGRES_SCHEMES: &[&str] = &["postgres", "postgresql"];
+
+/// How often a node fetches operators' orders.
+const ORDERS_EVERY: Duration = Duration::from_millis(500);
+/// Moves ordered and not yet begun to be looked at.
+const MOVES_MAX: usize = 1_024;
 
 /// How often a node looks whether Postgres and Redis are there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -136,6 +143,7 @@ pub(crate) struct Node {
     name: String,
     shutdown: CancellationToken,
     drain_within: Duration,
+    moves: Option<mpsc::Receiver<MoveOrder>>,
     endings: Endings,
     // Dropped last: what happens until then is logged.
     _telemetry: Telemetry,
@@ -180,6 +188,8 @@ pub(crate) async fn start<C>(
 
     tokio::spawn(watch_postgres(store.clone(), readiness.clone()));
     tokio::spawn(watch_redis(fabric.clone(), readiness.clone()));
+    let (moves_to, moves) = mpsc::channel(MOVES_MAX);
+    tokio::spawn(obey(fabric.clone(), keys.clone(), drain.clone(), config.drain_within, moves_to));
 
     tracing::info!(version = VERSION, %incarnation, "starting");
     let node = Node {
@@ -192,6 +202,7 @@ pub(crate) async fn start<C>(
         name: config.name,
         shutdown,
         drain_within: config.drain_within,
+        moves: Some(moves),
         endings,
         _telemetry: telemetry,
     };
@@ -199,6 +210,11 @@ pub(crate) async fn start<C>(
 }
 
 impl Node {
+    /// What operators want moved, for a worker. Only the first call gets it.
+    pub(crate) fn take_moves(&mut self) -> mpsc::Receiver<MoveOrder> {
+        self.moves.take().unwrap_or_else(|| mpsc::channel(1).1)
+    }
+
     /// Runs a role until it ends, draining when a signal comes. A second signal ends the drain at once.
     pub(crate) async fn run<E>(mut self, role: impl Future<Output = Result<(), E>>) -> anyhow::Result<()>
     where
@@ -248,6 +264,25 @@ impl Node {
 
 /// How long a role may take to end after its drain is over.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Does what operators order by way of Redis, until the drain that one of them may have begun.
+async fn obey(fabric: Fabric, keys: BundleKeys, drain: Drain, drain_within: Duration, moves: mpsc::Sender<MoveOrder>) {
+    loop {
+        tokio::select! {
+            _ = drain.begun() => return,
+            () = tokio::time::sleep(ORDERS_EVERY) => {}
+        }
+        // Where it fails, Redis is away, which others say loudly enough.
+        for order in fabric.take_orders(&keys).await.unwrap_or_default() {
+            tracing::info!(?order, "an operator's order");
+            match order {
+                // An edge has no matches to move.
+                Order::Move { match_id, to } => drop(moves.try_send((match_id, to))),
+                Order::Drain => drain.begin(drain_within),
+            }
+        }
+    }
+}
 
 async fn watch_postgres(store: Store, readiness: Readiness) {
     // Matches go on without it, and whoever comes back to one must find an edge.

@@ -14,12 +14,13 @@ pub(crate) fn vars() -> Vec<&'static [Var]> {
 /// Runs a worker until it is asked to end.
 pub(crate) async fn run(check_config: bool) -> anyhow::Result<()> {
     let started = node::start(Role::Worker, check_config, |_| None, WorkerConfig::read).await?;
-    let Some((node, config)) = started else { return Ok(()) };
+    let Some((mut node, config)) = started else { return Ok(()) };
     let ports = Ports {
         fabric: node.fabric.clone(),
         incarnation: node.incarnation,
         keys: node.keys.clone(),
         store: node.store.clone(),
+        moves: node.take_moves(),
         drain: node.drain.clone(),
     };
     node.run(rally_worker::run(config, ports)).await

@@ -29,6 +29,7 @@ mod pool;
 mod rating;
 mod results;
 mod seats;
+mod states;
 mod types;
 mod users;
 
@@ -44,5 +45,6 @@ pub use results::{
     ReplaySegment,
 };
 pub use seats::ClaimError;
+pub use states::{MatchState, SeatState};
 pub use types::{BotLevel, EndReason, Mode, Owner, Ownership, Score, Seat, Side};
 pub use users::{CreateUserError, User, UserKind};

@@ -127,6 +127,20 @@ impl Store {
         .await
     }
 
+    /// All live matches of an owner, with their epochs.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn all_live_matches_of(&self, owner: Owner) -> Result<Vec<(MatchId, Epoch)>, StoreError> {
+        const SQL: &str = "SELECT id, epoch FROM matches
+            WHERE ended_at IS NULL AND owner_node = $1 AND owner_incarnation = $2 ORDER BY id";
+        let (node, incarnation) = owner.columns();
+        self.run("all_live_matches_of", async |client| {
+            query(client, SQL, &[&node, &incarnation]).await?.iter().map(read).collect()
+        })
+        .await
+    }
+
     async fn in_batches(
         &self,
         operation: &'static str,

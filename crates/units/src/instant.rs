@@ -28,6 +28,12 @@ impl Instant {
         self.0
     }
 
+    /// The moment this long before, or the clock's zero.
+    #[must_use]
+    pub const fn before(self, ago: Duration) -> Self {
+        Self(self.0.saturating_sub(ago.as_nanos() as u64))
+    }
+
     /// Time from `earlier` to this moment, zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

@@ -81,10 +81,11 @@ impl Scene {
             Edge { id, pairs: edge }
         });
         // They stand at their paddles and return the first serve for ever.
-        let config = HostConfig { me, matches_max: matches, room: RoomSettings { score_to_win: 99 } };
+        let config =
+            HostConfig { me, incarnation: WORKER, matches_max: matches, room: RoomSettings { score_to_win: 99 } };
         let shard = Shard::new(config, pairs, Metrics::new());
         let mut scene = Self { now: Instant::from_millis(1_000), shard, edges, sent: Vec::new() };
-        scene.shard.look(scene.now, true, true);
+        scene.shard.look(scene.now, (true, 0), true);
         // The nodes meet, and then the players come, no more at once than may wait for an acknowledgement.
         scene.run(10);
         let all: Vec<usize> = (0..matches).collect();
@@ -144,8 +145,8 @@ impl Scene {
     fn tick(&mut self) {
         for phase in 0..PHASES {
             self.now += Duration::from_nanos(1_000_000_000 / 240);
-            self.shard.look(self.now, true, true);
-            self.shard.tick_phase(phase);
+            self.shard.look(self.now, (true, 0), true);
+            self.shard.tick_phase(self.now, phase);
             let sent = &mut self.sent;
             self.shard.flush(self.now, |to, bundle| sent.push((to, bundle)));
             self.shard.effects().for_each(drop);

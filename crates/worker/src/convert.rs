@@ -19,6 +19,26 @@ pub(crate) fn mode(mode: wire::Mode) -> store::Mode {
     }
 }
 
+pub(crate) fn mode_to_wire(mode: store::Mode) -> wire::Mode {
+    match mode {
+        store::Mode::Ranked => wire::Mode::Ranked,
+        store::Mode::Casual => wire::Mode::Casual,
+        store::Mode::Classic => wire::Mode::Classic,
+        store::Mode::Duel => wire::Mode::Duel,
+        store::Mode::Practice => wire::Mode::Practice,
+        store::Mode::Local => wire::Mode::Local,
+        store::Mode::Tournament => wire::Mode::Tournament,
+    }
+}
+
+pub(crate) fn level_to_wire(level: store::BotLevel) -> wire::Level {
+    match level {
+        store::BotLevel::Easy => wire::Level::Easy,
+        store::BotLevel::Normal => wire::Level::Normal,
+        store::BotLevel::Hard => wire::Level::Hard,
+    }
+}
+
 pub(crate) fn side(side: wire::Side) -> store::Side {
     match side {
         wire::Side::Left => store::Side::Left,

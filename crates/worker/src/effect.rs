@@ -2,14 +2,18 @@
 //!
 //! Both travel through bounded channels. The tick thread never waits for either.
 
+use bytes::Bytes;
 use rally_fabric::Ticket;
 use rally_protocol::{
     client::v1::{ErrorCode, JoinAs, Side, Skill},
     cluster::v1::{Control, MatchSpec},
 };
 use rally_room::FinishedMatch;
-use rally_units::{Epoch, Incarnation, MatchId, NodeId, SessionId, UserId};
+use rally_store::Owner;
+use rally_units::{Epoch, Incarnation, MatchId, NodeId, SessionId, Tick, UserId};
 use tokio::sync::oneshot;
+
+use crate::host::{Copied, Copy};
 
 /// Something that needs Postgres or Redis, and therefore time.
 #[derive(Debug)]
@@ -73,6 +77,84 @@ pub(crate) enum Effect {
     Own(Vec<(MatchId, Epoch)>),
     /// Take this one out of the cache.
     Disown(MatchId, Epoch),
+    /// The same, and its checkpoint with it: its end is recorded.
+    Forget(MatchId, Epoch),
+    /// Keep these copies. Answered by [`Answer::Copied`].
+    Copy(Vec<Copy>),
+    /// Ask whose matches live. Answered by [`Answer::Owners`].
+    FindOwners,
+    /// Ask for the matches of a worker that is gone. Answered by [`Answer::Orphans`].
+    FindOrphans(Owner),
+    /// Take these matches, each from the owner of this epoch. Answered by [`Answer::Taken`], however long it takes.
+    Take {
+        /// What for.
+        why: TakeFor,
+        /// The matches, at the epochs of their owners.
+        expected: Vec<(MatchId, Epoch)>,
+    },
+    /// Take a match back that was offered to another worker, whether or not that one has taken it. Answered by
+    /// [`Answer::TakenBack`], however long it takes.
+    TakeBack {
+        /// The match.
+        match_id: MatchId,
+        /// Our epoch, before.
+        epoch: Epoch,
+    },
+    /// Ask how matches stand that have been taken. Each is answered by [`Answer::Fetched`], however long it takes.
+    Fetch {
+        /// The matches, at our epochs.
+        matches: Vec<(MatchId, Epoch)>,
+        /// From where.
+        from: Fetch,
+    },
+}
+
+/// What a match is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TakeFor {
+    /// Its owner is gone.
+    Recovery,
+    /// Its owner hands it over.
+    Move,
+}
+
+/// Where to look for how a match stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fetch {
+    /// In Redis; if it has nothing, in Postgres.
+    Checkpoint,
+    /// In Postgres.
+    Score,
+}
+
+/// How a match stands.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    /// As its last owner left it.
+    Copy {
+        /// The state.
+        state: Bytes,
+        /// The journal that goes with it.
+        journal: Bytes,
+    },
+    /// Only this is known.
+    Score {
+        /// The match.
+        spec: Box<Known>,
+        /// Of its random stream.
+        seed: u64,
+        /// Goals, if play had begun.
+        score: Option<[u8; 2]>,
+    },
+    /// It has ended.
+    Over,
+}
+
+/// What Postgres knows of a match.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) spec: MatchSpec,
+    pub(crate) score_to_win: u8,
 }
 
 impl Effect {
@@ -89,6 +171,13 @@ impl Effect {
             Self::Requeue(_) => "requeue",
             Self::Own(_) => "own",
             Self::Disown(..) => "disown",
+            Self::Forget(..) => "forget",
+            Self::Copy(_) => "copy",
+            Self::FindOwners => "find_owners",
+            Self::FindOrphans(_) => "find_orphans",
+            Self::Take { .. } => "take",
+            Self::TakeBack { .. } => "take_back",
+            Self::Fetch { .. } => "fetch",
         }
     }
 }
@@ -143,18 +232,32 @@ pub(crate) enum Answer {
     /// A result is recorded; ratings before and after, left and right, if the match was rated.
     Finished { match_id: MatchId, ratings: Option<[(i32, i32); 2]> },
     /// Another owner holds the match: its result is not ours to record.
-    Fenced { match_id: MatchId },
+    Fenced { match_id: MatchId, epoch: Epoch },
     /// A match is recorded as abandoned.
     Voided { match_id: MatchId },
     /// Somebody else has called a match off that is still played here.
     CalledOff { match_id: MatchId },
     /// After this lapse, these are not ours any more.
-    Confirmed { lapse: u64, lost: Vec<MatchId> },
+    Confirmed { lapse: u64, lost: Vec<(MatchId, Epoch)> },
+    /// What became of copies.
+    Copied(Vec<(MatchId, Epoch, Tick, Copied)>),
+    /// The owners of live matches; `None` if Postgres did not say.
+    Owners(Option<Vec<Owner>>),
+    /// The live matches of a worker, with their epochs; `None` if Postgres did not say.
+    Orphans { owner: Owner, matches: Option<Vec<(MatchId, Epoch)>> },
+    /// Of the matches that were to be taken from these epochs, those that were, with ours.
+    Taken { why: TakeFor, expected: Vec<(MatchId, Epoch)>, taken: Vec<(MatchId, Epoch)> },
+    /// A match of ours, at the epoch before, is ours again at the other one; `None` if another has it, or it has ended.
+    TakenBack { match_id: MatchId, before: Epoch, epoch: Option<Epoch> },
+    /// How a match that was taken stands.
+    Fetched { match_id: MatchId, epoch: Epoch, found: Found },
     /// From a director: have this match hosted by that worker, and say how it went.
     Place { worker: NodeId, spec: Box<MatchSpec>, reply: oneshot::Sender<Result<(), Refused>> },
     /// From a director: tell an edge.
     Tell { edge: NodeId, match_id: MatchId, control: Box<Control> },
-    /// No new matches; those that play go on.
+    /// From an operator: this match shall move, to this worker or to any.
+    Move { match_id: MatchId, to: Option<NodeId> },
+    /// No new matches; those that play move to other workers, if there are any.
     Drain,
     /// The deadline of a drain has come: what still plays is given up.
     GiveUp,

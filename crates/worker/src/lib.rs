@@ -10,6 +10,8 @@
 //! The tick thread owns every match. It waits for its next deadline and for nothing else: what takes time is an
 //! effect, and comes back as an answer.
 
+#[cfg(test)]
+mod cluster_sim;
 mod config;
 mod convert;
 mod effect;
@@ -34,7 +36,7 @@ use rally_protocol::cluster::BundleKeys;
 use rally_room::RoomSettings;
 use rally_service::drain::Drain;
 use rally_store::{Owner, Store};
-use rally_units::Incarnation;
+use rally_units::{Incarnation, MatchId, NodeId};
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -51,8 +53,10 @@ const ANSWERS_LEN_MAX: usize = 1_024;
 /// How long before the drain's deadline matches that still play are given up, so that this can be recorded.
 const GIVE_UP_WITHIN: Duration = Duration::from_secs(3);
 
+/// A match that an operator wants moved, to this worker or to any.
+pub type MoveOrder = (MatchId, Option<NodeId>);
+
 /// What a worker stands on.
-#[derive(Clone)]
 pub struct Ports {
     /// The connection to the other nodes.
     pub fabric: Fabric,
@@ -62,6 +66,8 @@ pub struct Ports {
     pub keys: BundleKeys,
     /// The database.
     pub store: Store,
+    /// What operators want moved.
+    pub moves: mpsc::Receiver<MoveOrder>,
     /// The process's end.
     pub drain: Drain,
 }
@@ -86,7 +92,7 @@ pub enum WorkerError {
 /// # Errors
 /// The worker could not start, or its tick thread has died.
 pub async fn run(config: WorkerConfig, ports: Ports) -> Result<(), WorkerError> {
-    let Ports { fabric, incarnation, keys, store, drain } = ports;
+    let Ports { fabric, incarnation, keys, store, moves, drain } = ports;
     let me = fabric.node();
     let owner = Owner { node: me, incarnation };
     let (effects_to, effects) = mpsc::channel(EFFECTS_LEN_MAX);
@@ -95,11 +101,15 @@ pub async fn run(config: WorkerConfig, ports: Ports) -> Result<(), WorkerError> 
     let stop = CancellationToken::new();
     let (died_to, mut died) = watch::channel(());
 
-    let host =
-        HostConfig { me, matches_max: config.matches_max, room: RoomSettings { score_to_win: config.score_to_win } };
+    let host = HostConfig {
+        me,
+        incarnation,
+        matches_max: config.matches_max,
+        room: RoomSettings { score_to_win: config.score_to_win },
+    };
     let metrics = Metrics::new();
     let tick_loop = TickLoop {
-        shard: Shard::new(host, Pairs::new(me, incarnation, keys), metrics.clone()),
+        shard: Shard::new(host, Pairs::new(me, incarnation, keys.clone()), metrics.clone()),
         fabric: fabric.clone(),
         mailbox: fabric.take_mailbox().ok_or(WorkerError::MailboxTaken)?,
         answers,
@@ -118,12 +128,13 @@ pub async fn run(config: WorkerConfig, ports: Ports) -> Result<(), WorkerError> 
         .map_err(WorkerError::Thread)?;
 
     let tasks = TaskTracker::new();
-    let persister = Persister::new(store.clone(), fabric.clone(), owner, config.score_to_win, answers_to.clone());
+    let persister = Persister::new(store.clone(), fabric.clone(), keys, owner, config.score_to_win, answers_to.clone());
     let persisting = tasks.spawn(persister.run(effects));
     for mode in matchmaker::MODES {
         let (fabric, store, answers, drain) = (fabric.clone(), store.clone(), answers_to.clone(), drain.clone());
         tasks.spawn(Matchmaker { mode, fabric, store, answers, drain }.run());
     }
+    tasks.spawn(pass_on(moves, answers_to.clone()));
     tasks.spawn(Sweeper::new(fabric, store, owner, drain.clone()).run());
     tasks.close();
 
@@ -149,5 +160,13 @@ pub async fn run(config: WorkerConfig, ports: Ports) -> Result<(), WorkerError> 
     match joined {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(WorkerError::Panicked),
+    }
+}
+
+async fn pass_on(mut moves: mpsc::Receiver<MoveOrder>, answers: mpsc::Sender<Answer>) {
+    while let Some((match_id, to)) = moves.recv().await {
+        if answers.send(Answer::Move { match_id, to }).await.is_err() {
+            return;
+        }
     }
 }

@@ -3,14 +3,28 @@
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use rally_room::{Counters, InputRefusal};
 
+use crate::host::Why;
+
 #[derive(Clone)]
 pub(crate) struct Metrics {
     pub(crate) answers_late: Counter,
+    pub(crate) checkpoints_unusable: Counter,
+    pub(crate) copies_failed: Counter,
     pub(crate) fenced: Counter,
+    pub(crate) goals_unsafe: Counter,
     pub(crate) inputs_applied: Counter,
     pub(crate) inputs_dropped: Counter,
     inputs_refused: [Counter; InputRefusal::ALL.len()],
     pub(crate) inputs_other_epoch: Counter,
+    pub(crate) inputs_forwarded: Counter,
+    pub(crate) moved_in: Counter,
+    moved_out: [Counter; 3],
+    pub(crate) moves_begun: Counter,
+    pub(crate) moves_declined: Counter,
+    pub(crate) moves_taken_back: Counter,
+    pub(crate) recoveries_begun: Counter,
+    pub(crate) recovered_from_checkpoint: Counter,
+    pub(crate) recovered_from_score: Counter,
     pub(crate) replays_cut: Counter,
     pub(crate) events_unrecorded: Counter,
     pub(crate) matches_created: Counter,
@@ -33,6 +47,18 @@ impl Metrics {
         let input_refused = |reason: &'static str| counter!("rally_worker_inputs_refused_total", "reason" => reason);
         Self {
             answers_late: counter!("rally_worker_answers_late_total"),
+            checkpoints_unusable: counter!("rally_worker_checkpoints_unusable_total"),
+            copies_failed: counter!("rally_worker_checkpoints_failed_total"),
+            goals_unsafe: counter!("rally_worker_goals_unsafe_total"),
+            inputs_forwarded: counter!("rally_worker_inputs_forwarded_total"),
+            moved_in: counter!("rally_worker_moved_in_total"),
+            moved_out: Why::ALL.map(|why| counter!("rally_worker_moved_out_total", "why" => why.label())),
+            moves_begun: counter!("rally_worker_moves_begun_total"),
+            moves_declined: counter!("rally_worker_moves_declined_total"),
+            moves_taken_back: counter!("rally_worker_moves_taken_back_total"),
+            recoveries_begun: counter!("rally_worker_recoveries_begun_total"),
+            recovered_from_checkpoint: counter!("rally_worker_recovered_total", "from" => "checkpoint"),
+            recovered_from_score: counter!("rally_worker_recovered_total", "from" => "score"),
             fenced: counter!("rally_worker_fenced_total"),
             inputs_applied: counter!("rally_worker_inputs_applied_total"),
             inputs_dropped: counter!("rally_worker_inputs_dropped_total"),
@@ -54,6 +80,10 @@ impl Metrics {
             step_busy_us: histogram!("rally_step_busy_us"),
             tick_lateness_us: histogram!("rally_tick_lateness_us"),
         }
+    }
+
+    pub(crate) fn moved_out(&self, why: Why) {
+        self.moved_out[why as usize].increment(1);
     }
 
     pub(crate) fn input_refused(&self, refusal: InputRefusal) {

@@ -8,13 +8,17 @@
 //! Matches to be created are taken together, up to a hundred in one transaction.
 
 mod ends;
+mod owners;
 
 use std::sync::Arc;
 
 use rally_fabric::{Fabric, Joined, Owned};
 use rally_protocol::{
     client::v1::{ErrorCode, Mode, Side},
-    cluster::v1::{Control, MatchSpec, SeatSpec},
+    cluster::{
+        BundleKeys,
+        v1::{Control, MatchSpec, SeatSpec},
+    },
 };
 use rally_service::entropy;
 use rally_store::{ClaimError, CreateError, FenceError, NewMatch, Owner, Score, Seat, Store, StoreError};
@@ -26,6 +30,9 @@ use crate::{
     convert,
     effect::{Answer, Effect, Grant, Joining, Refused},
 };
+
+#[cfg(test)]
+pub(crate) use owners::failed;
 
 /// Effects for Postgres that wait or are carried out, those of matches' ends apart; creations count once for each batch.
 const POSTGRES_PLACES: usize = 1_024;
@@ -44,6 +51,7 @@ const CREATE_BATCH_MAX: usize = 100;
 pub(crate) struct Persister {
     store: Store,
     fabric: Fabric,
+    keys: BundleKeys,
     owner: Owner,
     score_to_win: u8,
     answers: mpsc::Sender<Answer>,
@@ -63,6 +71,7 @@ impl Persister {
     pub(crate) fn new(
         store: Store,
         fabric: Fabric,
+        keys: BundleKeys,
         owner: Owner,
         score_to_win: u8,
         answers: mpsc::Sender<Answer>,
@@ -70,6 +79,7 @@ impl Persister {
         Self {
             store,
             fabric,
+            keys,
             owner,
             score_to_win,
             answers,
@@ -113,7 +123,17 @@ impl Persister {
         let places = match effect {
             // As many as there are matches, at most.
             Effect::Finish { .. } | Effect::Void { .. } | Effect::Confirm { .. } => return Place::Free(None),
-            Effect::Requeue(_) | Effect::Own(_) | Effect::Disown(..) => &self.redis_places,
+            // The tick thread asks one such question at a time of each worker that is gone.
+            Effect::FindOwners
+            | Effect::FindOrphans(_)
+            | Effect::Take { .. }
+            | Effect::TakeBack { .. }
+            | Effect::Fetch { .. } => {
+                return Place::Free(None);
+            }
+            Effect::Requeue(_) | Effect::Own(_) | Effect::Disown(..) | Effect::Forget(..) | Effect::Copy(_) => {
+                &self.redis_places
+            }
             Effect::Create(_) | Effect::Claim { .. } | Effect::Started { .. } | Effect::Goal { .. } => {
                 &self.postgres_places
             }
@@ -145,6 +165,7 @@ impl Persister {
             Effect::Claim { match_id, side, join, .. } => {
                 self.answer(Answer::Claimed { match_id, side, join, granted: Err(overloaded()) }).await;
             }
+            Effect::Copy(copies) => self.answer(Answer::Copied(owners::failed(&copies))).await,
             _ => {}
         }
     }
@@ -160,12 +181,12 @@ impl Persister {
             Effect::Claim { match_id, epoch, side, join } => self.claim(match_id, epoch, side, join).await,
             Effect::Started { match_id, epoch } => {
                 let _one = self.at_once.acquire().await;
-                self.note("start", match_id, self.store.start_match(match_id, epoch).await).await;
+                self.note("start", (match_id, epoch), self.store.start_match(match_id, epoch).await).await;
             }
             Effect::Goal { match_id, epoch, score: [left, right] } => {
                 let _one = self.at_once.acquire().await;
                 let score = Score { left: left.into(), right: right.into() };
-                self.note("goal", match_id, self.store.record_goal(match_id, epoch, score).await).await;
+                self.note("goal", (match_id, epoch), self.store.record_goal(match_id, epoch, score).await).await;
             }
             Effect::Finish { match_id, epoch, result } => self.finish(match_id, epoch, *result).await,
             Effect::Void { match_id, epoch } => self.void(match_id, epoch).await,
@@ -177,6 +198,13 @@ impl Persister {
                     tracing::debug!(%match_id, %error, "cannot clear a match's owner");
                 }
             }
+            Effect::Forget(match_id, epoch) => self.forget(match_id, epoch).await,
+            Effect::Copy(copies) => self.copy(copies).await,
+            Effect::FindOwners => self.find_owners().await,
+            Effect::FindOrphans(owner) => self.find_orphans(owner).await,
+            Effect::Take { why, expected } => self.take(why, expected).await,
+            Effect::TakeBack { match_id, epoch } => self.take_back(match_id, epoch).await,
+            Effect::Fetch { matches, from } => self.fetch(matches, from).await,
         }
     }
 
@@ -281,12 +309,12 @@ impl Persister {
     }
 
     /// For writes that a later one makes good: a goal's score by the next goal's or the result.
-    async fn note(&self, what: &'static str, match_id: MatchId, written: Result<(), FenceError>) {
+    async fn note(&self, what: &'static str, (match_id, epoch): (MatchId, Epoch), written: Result<(), FenceError>) {
         let Err(error) = written else { return };
         metrics::counter!("rally_worker_notes_failed_total", "what" => what).increment(1);
         tracing::warn!(%match_id, what, %error, "not written");
         match error {
-            FenceError::Fenced { .. } => self.answer(Answer::Fenced { match_id }).await,
+            FenceError::Fenced { .. } => self.answer(Answer::Fenced { match_id, epoch }).await,
             // Somebody has called it off: there is nothing left to play for.
             FenceError::Ended => self.answer(Answer::CalledOff { match_id }).await,
             FenceError::NoSuchMatch | FenceError::Store(_) => {}

@@ -15,7 +15,7 @@ use rally_units::{Incarnation, Instant, NodeId};
 
 use crate::{
     effect::{Answer, Effect},
-    host::{Host, HostConfig, Say, Word},
+    host::{Host, HostConfig, Peer, Say, Word},
     metrics::Metrics,
     tenure::Tenure,
 };
@@ -52,7 +52,7 @@ impl Shard {
     /// A bundle came.
     pub(crate) fn receive(&mut self, now: Instant, bundle: &[u8]) -> Result<(), ReceiveError> {
         let Self { pairs, host, .. } = self;
-        let result = pairs.receive(now, bundle, |received| host.received(received));
+        let result = pairs.receive(now, bundle, |received| host.received(now, received));
         self.speak();
         result
     }
@@ -66,9 +66,9 @@ impl Shard {
         self.speak();
     }
 
-    /// How lease and link stand now.
-    pub(crate) fn look(&mut self, now: Instant, lease_holds: bool, link_is_up: bool) {
-        if let Some(lapse) = self.tenure.look(lease_holds)
+    /// How the lease (whether it holds, and how often it has lapsed) and the link stand now.
+    pub(crate) fn look(&mut self, now: Instant, (lease_holds, lapses): (bool, u64), link_is_up: bool) {
+        if let Some(lapse) = self.tenure.look(lease_holds, lapses)
             && !self.host.confirm(lapse)
         {
             self.tenure.confirmed(lapse);
@@ -88,9 +88,9 @@ impl Shard {
     }
 
     /// Ticks the matches of one phase, unless they stand still.
-    pub(crate) fn tick_phase(&mut self, phase: usize) {
+    pub(crate) fn tick_phase(&mut self, now: Instant, phase: usize) {
         if !self.stands_still {
-            self.host.tick_phase(phase, &mut self.pairs);
+            self.host.tick_phase(now, phase, &mut self.pairs);
             self.speak();
         }
     }
@@ -126,6 +126,17 @@ impl Shard {
         });
     }
 
+    /// The workers that live. `may_judge`: who is missing is gone.
+    pub(crate) fn survey(&mut self, now: Instant, peers: &[Peer], may_judge: bool) {
+        self.host.survey(now, peers, may_judge && !self.stands_still);
+        self.speak();
+    }
+
+    /// How late ticks have been in the last second, in the 99th percentile.
+    pub(crate) fn balance(&mut self, now: Instant, tick_lateness_us: u32) {
+        self.host.balance(now, tick_lateness_us);
+    }
+
     /// Hands out the bundles that are due: none while another may own what they are about.
     pub(crate) fn flush(&mut self, now: Instant, send: impl FnMut(NodeId, Bytes)) {
         if self.tenure.speaks() {
@@ -147,6 +158,14 @@ impl Shard {
         for Word { to, match_id, epoch, say } in self.host.words() {
             self.spoken_to.insert(to);
             let said = match say {
+                Say::Inputs(records) => {
+                    self.pairs.inputs(to, match_id, epoch, &records);
+                    Ok(())
+                }
+                Say::State(state) => {
+                    self.pairs.state(to, match_id, epoch, &state);
+                    Ok(())
+                }
                 Say::Control(control) => self.pairs.control(to, match_id, epoch, &control),
                 Say::Message(message) => self.pairs.message(to, match_id, epoch, message),
             };

@@ -1,4 +1,5 @@
-//! The director that clears up after workers that are gone: their matches are void, their players free.
+//! The director that clears up after workers that are gone, where nobody has gone on with their matches: the last resort.
+//! These are void, and their players free.
 //!
 //! It takes a match before it voids it, so that an owner who is merely slow is fenced off rather than contradicted. What
 //! it has tried to take it remembers until it is ended: by then nobody else would look for it.
@@ -15,8 +16,8 @@ use tokio::time::MissedTickBehavior;
 const HOLD_EVERY: Duration = Duration::from_millis(250);
 /// How often owners are compared with the registry.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long an owner must have been missing. Several leases, so that a short absence of Redis kills nothing.
-const MISSING_FOR: Duration = Duration::from_secs(5);
+/// How long an owner must have been missing with matches that nobody has taken. Recovery takes a second or two.
+const MISSING_FOR: Duration = Duration::from_secs(30);
 /// How long this node's own link must have held before it judges others.
 const LINK_HELD_FOR: Duration = Duration::from_secs(2);
 

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
-use rally_fabric::{Fabric, LinkState};
+use rally_fabric::{Fabric, LinkState, Role};
 use rally_protocol::cluster::v1::NodeLoad;
 use rally_service::clock;
 use rally_units::{Incarnation, Instant, NodeId};
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     effect::{Answer, Effect},
+    host::Peer,
     lateness::Lateness,
     metrics::Metrics,
     pacing::{Bursts, Pace, Pacing},
@@ -23,6 +24,8 @@ use crate::{
 
 /// How often the registry, silent edges and the like are looked at.
 pub(crate) const HOUSEKEEPING_EVERY: Duration = Duration::from_millis(250);
+/// How often the picture of the leases, which is as old as 100 ms, is looked at.
+const SURVEY_EVERY: Duration = Duration::from_millis(25);
 /// Bundles taken at one step at most, so that a flood of them cannot hold up the ticks.
 const BUNDLES_PER_STEP_MAX: usize = 256;
 /// Answers taken at one step at most, for the same reason.
@@ -52,6 +55,8 @@ impl TickLoop {
         let mut backlog = VecDeque::new();
         let mut lateness = Lateness::new();
         let mut next_housekeeping = clock::now();
+        let mut next_survey = clock::now();
+        let mut peers = Vec::new();
 
         while !self.stop.is_cancelled() {
             let now = clock::now();
@@ -74,12 +79,26 @@ impl TickLoop {
             if link.has_changed().unwrap_or(false) {
                 link_is_up = matches!(*link.borrow_and_update(), LinkState::Up { .. });
             }
-            self.shard.look(now, lease.holds(now), link_is_up);
+            let holds = lease.holds(now);
+            self.shard.look(now, (holds, lease.lapses()), link_is_up);
             self.take(now);
             for phase in bursts.at(phase) {
-                self.shard.tick_phase(phase);
+                self.shard.tick_phase(now, phase);
             }
 
+            if now >= next_survey {
+                next_survey = now + SURVEY_EVERY;
+                let nodes = self.fabric.nodes();
+                let workers = nodes.iter().filter(|node| node.role == Role::Worker);
+                peers.clear();
+                peers.extend(workers.map(|node| Peer {
+                    node: node.id,
+                    incarnation: node.incarnation,
+                    matches: node.load.items,
+                    draining: node.load.draining,
+                }));
+                self.shard.survey(now, &peers, self.fabric.may_judge(now));
+            }
             if now >= next_housekeeping {
                 next_housekeeping = now + HOUSEKEEPING_EVERY;
                 let nodes = self.fabric.nodes();
@@ -134,11 +153,13 @@ impl TickLoop {
         let host = self.shard.host();
         let matches = host.load();
         let tick_lateness_us = lateness.p99_us(now);
+        let is_busy = host.is_busy(now);
         let items = u32::try_from(matches).unwrap_or(u32::MAX);
         self.fabric.set_load(NodeLoad { items, tick_lateness_us, draining: host.is_draining() });
-        self.busy.send_if_modified(|busy| std::mem::replace(busy, matches > 0) != (matches > 0));
+        self.busy.send_if_modified(|busy| std::mem::replace(busy, is_busy) != is_busy);
         self.metrics.matches.set(matches as f64);
         self.metrics.afterlives.set(host.afterlives() as f64);
         self.metrics.edges.set(host.edges() as f64);
+        self.shard.balance(now, tick_lateness_us);
     }
 }

@@ -86,7 +86,7 @@ impl Batch {
             EntryKind::Message => {
                 self.numbered.push(Numbered::Message(origin, Bytes::copy_from_slice(payload)));
             }
-            EntryKind::Inputs => metrics::entry_refused("unexpected"),
+            EntryKind::Inputs | EntryKind::State => metrics::entry_refused("unexpected"),
         }
     }
 }

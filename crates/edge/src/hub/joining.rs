@@ -54,7 +54,8 @@ impl Hub {
     }
 
     /// Puts the question to the owner for all who have not asked yet.
-    fn ask(&mut self, match_id: MatchId, owner: NodeId) {
+    pub(super) fn ask(&mut self, match_id: MatchId, owner: NodeId) {
+        self.ask_to_stay(match_id, owner);
         let Some(local) = self.matches.get_mut(&match_id) else { return };
         let mut refused = Vec::new();
         // Whoever has asked this node already need not ask again: the pairs repeat the question until it is answered.
@@ -87,7 +88,7 @@ impl Hub {
     }
 
     /// Looks the owner up: in Redis, unless that is known to be wrong, then in Postgres.
-    fn locate(&mut self, now: Instant, match_id: MatchId, skip_cache: bool) {
+    pub(super) fn locate(&mut self, now: Instant, match_id: MatchId, skip_cache: bool) {
         let Some(local) = self.matches.get_mut(&match_id) else { return };
         if local.locating {
             return;
@@ -142,20 +143,6 @@ impl Hub {
         let Some(local) = self.matches.get_mut(&match_id) else { return };
         self.metrics.attaches.increment(1);
         local.attempts += 1;
-        for member in &local.members {
-            if !local.joins.iter().any(|join| join.conn == member.conn) {
-                let Member { conn, session, join_as, skill, .. } = *member;
-                local.joins.push(Join {
-                    conn,
-                    session,
-                    join_as,
-                    skill,
-                    deadline: None,
-                    asked: None,
-                    is_checked: false,
-                });
-            }
-        }
         let known = local.held_owner.filter(|_| local.attempts == 1 && !skip_cache);
         match known.filter(|owner| self.fabric.nodes().get(*owner).is_some()) {
             Some(owner) => self.ask(match_id, owner),
@@ -167,7 +154,9 @@ impl Hub {
         let Origin { from, match_id, epoch } = origin;
         // Whoever left meanwhile has said so to the owner already.
         let Some(local) = self.matches.get_mut(&match_id) else { return };
-        let Some(at) = local.joins.iter().position(|join| join.asked == Some((request, from))) else { return };
+        // A former owner passes the question on, so that the answer may be another's; the relay judges whose counts.
+        let is_answered = |join: &Join| join.asked.is_some_and(|(asked, _)| asked == request);
+        let Some(at) = local.joins.iter().position(is_answered) else { return };
         let finished = picture.phase == Phase::Finished;
         let (last_event, over, place) = (picture.last_event, picture.over.is_some(), picture.side);
         if let Err(refusal) = local.relay.attached(now, from, epoch, last_event, finished, over) {
@@ -177,6 +166,7 @@ impl Hub {
         }
         local.over |= over;
         local.attempts = 0;
+        local.joins_anew &= local.joins.len() > 1;
         let Join { conn, session, join_as, skill, .. } = local.joins.swap_remove(at);
         let Some((peer, _)) = self.people.person(conn) else { return };
         local.take_seats(conn, place, generation);
@@ -187,9 +177,13 @@ impl Hub {
     }
 
     pub(super) fn join_refused(&mut self, now: Instant, origin: Origin, request: u64, code: ErrorCode, detail: &str) {
-        let Origin { from, match_id, .. } = origin;
+        let match_id = origin.match_id;
         let Some(local) = self.matches.get_mut(&match_id) else { return };
-        let Some(join) = local.joins.iter_mut().find(|join| join.asked == Some((request, from))) else { return };
+        if local.attaching.is_some_and(|(asked, _)| asked == request) {
+            return self.may_not_stay(now, origin, code);
+        }
+        let is_answered = |join: &&mut Join| join.asked.is_some_and(|(asked, _)| asked == request);
+        let Some(join) = local.joins.iter_mut().find(is_answered) else { return };
         if code == ErrorCode::NotFound && !join.is_checked {
             // Not played there (any more): Redis may remember a former owner. Postgres knows.
             (join.asked, join.is_checked) = (None, true);

@@ -33,6 +33,10 @@ pub(super) struct LocalMatch {
     pub(super) locating: bool,
     /// When the owner was last looked for.
     pub(super) located_at: Instant,
+    /// The question whether those who are here may stay, and to whom it went.
+    pub(super) attaching: Option<(u64, NodeId)>,
+    /// Everybody comes in anew: it is not known what those who are here have missed.
+    pub(super) joins_anew: bool,
     /// Attempts to attach since the last that succeeded.
     pub(super) attempts: u32,
     /// In the list of matches with inputs to send.
@@ -76,6 +80,8 @@ impl LocalMatch {
             held_owner: None,
             locating: false,
             located_at: now,
+            attaching: None,
+            joins_anew: false,
             attempts: 0,
             is_unsent: false,
             over: false,
@@ -112,7 +118,7 @@ impl LocalMatch {
 
     /// The nodes that have been asked and have not answered.
     pub(super) fn asked(&self) -> impl Iterator<Item = NodeId> {
-        self.joins.iter().filter_map(|join| Some(join.asked?.1))
+        self.joins.iter().filter_map(|join| Some(join.asked?.1)).chain(self.attaching.map(|(_, node)| node))
     }
 
     /// Players here, each once.
@@ -227,15 +233,22 @@ impl Hub {
         let Some(local) = self.matches.get_mut(&match_id) else { return };
         match control {
             Control::NotHere => {
-                let asked = local.joins.iter().any(|join| join.asked.is_some_and(|(_, node)| node == from));
+                let asked = local.asked().any(|node| node == from);
                 if !asked && local.relay.owner() != Some(from) {
                     return metrics::entry_refused("not_the_owner");
+                }
+                if local.attaching.is_some_and(|(_, node)| node == from) {
+                    local.attaching = None;
                 }
                 local.relay.detach(now);
                 // At most once a second, or a wrong cache would keep both nodes busy.
                 if now.since(local.located_at) >= NOT_HERE_AGAIN || local.members.is_empty() && asked {
                     self.attach(now, match_id, true);
                 }
+            }
+            Control::Here => self.here(now, origin),
+            Control::Attached { request, last_event, missed } => {
+                self.attached(now, origin, request, last_event, missed)
             }
             Control::Gone if local.held_owner == Some(from) && epoch >= local.relay.epoch() => self.gone(now, match_id),
             Control::SeatTaken { session, side } => {
@@ -282,6 +295,7 @@ impl Hub {
         if let Err(refusal) = judged {
             metrics::entry_refused(refusal.label());
             if refusal == rally_link::Refusal::Gap {
+                // Its owner may remember them; if it does not, everybody comes in anew.
                 self.attach(now, match_id, false);
             }
             return;
@@ -338,10 +352,18 @@ impl Hub {
         self.scratch = silent;
     }
 
-    /// What waited for these workers is dropped: those who asked them to come in have to ask again.
+    /// What waited for these workers is dropped: those who asked them to come in have to ask again. They are not kept
+    /// awake any more, either: should one come back under its name, it is held anew.
     pub(super) fn forgotten(&mut self, nodes: &[NodeId]) {
-        for join in self.matches.values_mut().flat_map(|local| &mut local.joins) {
-            join.asked = join.asked.filter(|(_, asked)| !nodes.contains(asked));
+        for node in nodes {
+            self.owners.remove(node);
+        }
+        for local in self.matches.values_mut() {
+            local.held_owner = local.held_owner.filter(|held| !nodes.contains(held));
+            local.attaching = local.attaching.filter(|(_, asked)| !nodes.contains(asked));
+            for join in &mut local.joins {
+                join.asked = join.asked.filter(|(_, asked)| !nodes.contains(asked));
+            }
         }
     }
 
@@ -350,12 +372,10 @@ impl Hub {
         let lost: Vec<MatchId> = self
             .matches
             .iter_mut()
-            .filter(|(_, local)| {
-                local.relay.owner() == Some(node)
-                    || local.joins.iter().any(|join| join.asked.is_some_and(|(_, asked)| asked == node))
-            })
+            .filter(|(_, local)| local.relay.owner() == Some(node) || local.asked().any(|asked| asked == node))
             .map(|(match_id, local)| {
                 local.relay.detach(now);
+                local.attaching = local.attaching.filter(|(_, asked)| *asked != node);
                 for join in &mut local.joins {
                     join.asked = join.asked.filter(|(_, asked)| *asked != node);
                 }

@@ -80,7 +80,7 @@ pub(super) struct Hub {
     batch: Batch,
     fanout: Fanout,
     /// Matches with inputs to send.
-    unsent: Vec<MatchId>,
+    pub(super) unsent: Vec<MatchId>,
     records: Vec<InputRecord>,
     /// When the inputs were read that the next flush sends.
     arrivals: Vec<Instant>,
@@ -243,6 +243,8 @@ impl Hub {
         self.fanout.snapshot(match_id, &frames[held.frame.clone()], payload_at, readers, &self.metrics, later);
         if moves {
             self.hold(match_id);
+            // So that the new owner knows all who are here, and tells what got lost on the way.
+            self.ask_to_stay(match_id, from);
         }
     }
 

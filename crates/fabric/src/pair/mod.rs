@@ -141,6 +141,11 @@ impl Pairs {
         }
     }
 
+    /// Adds a match on its way to another owner. Lossy: its sender repeats it by its own rule.
+    pub fn state(&mut self, to: NodeId, match_id: MatchId, epoch: Epoch, state: &[u8]) {
+        self.lossy(to, EntryKind::State, match_id, epoch, |buf| buf.extend_from_slice(state));
+    }
+
     fn lossy(&mut self, to: NodeId, kind: EntryKind, match_id: MatchId, epoch: Epoch, write: impl FnMut(&mut Vec<u8>)) {
         let taken = self.peer(to).is_some_and(|peer| {
             peer.wake();

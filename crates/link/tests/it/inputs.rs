@@ -45,9 +45,9 @@ fn they_are_sent_once_and_dropped_when_applied() {
     seat.push(2, Dir::Stay, true);
     assert_eq!(sent(&mut seat), [1, 2]);
     assert!(sent(&mut seat).is_empty());
-    seat.applied(3, 1);
+    seat.progress(3, 1, 1);
     assert_eq!(seat.len(), 1);
-    seat.applied(3, 2);
+    seat.progress(3, 2, 2);
     assert!(seat.is_empty());
 }
 
@@ -56,21 +56,21 @@ fn without_progress_they_are_sent_again_after_three_snapshots() {
     let mut seat = seat();
     seat.push(1, Dir::Up, false);
     sent(&mut seat);
-    seat.applied(3, 0);
-    seat.applied(3, 0);
+    seat.progress(3, 0, 0);
+    seat.progress(3, 0, 0);
     // One more is sent meanwhile, which does not put it off.
     seat.push(2, Dir::Up, false);
     assert_eq!(sent(&mut seat), [2]);
-    seat.applied(3, 0);
+    seat.progress(3, 0, 0);
     assert_eq!(sent(&mut seat), [1, 2]);
     // Progress begins the count anew.
-    seat.applied(3, 0);
-    seat.applied(3, 0);
-    seat.applied(3, 1);
-    seat.applied(3, 1);
-    seat.applied(3, 1);
+    seat.progress(3, 0, 0);
+    seat.progress(3, 0, 0);
+    seat.progress(3, 1, 1);
+    seat.progress(3, 1, 1);
+    seat.progress(3, 1, 1);
     assert!(!seat.has_unsent());
-    seat.applied(3, 1);
+    seat.progress(3, 1, 1);
     assert_eq!(sent(&mut seat), [2]);
 }
 
@@ -79,10 +79,10 @@ fn what_was_never_sent_is_not_waited_for() {
     let mut seat = seat();
     seat.push(1, Dir::Up, false);
     for _ in 0..10 {
-        seat.applied(3, 0);
+        seat.progress(3, 0, 0);
     }
     assert_eq!(sent(&mut seat), [1]);
-    seat.applied(3, 0);
+    seat.progress(3, 0, 0);
     assert!(!seat.has_unsent());
 }
 
@@ -92,7 +92,7 @@ fn another_generation_says_nothing_of_these() {
     seat.push(1, Dir::Up, false);
     sent(&mut seat);
     for _ in 0..10 {
-        seat.applied(2, 40);
+        seat.progress(2, 40, 40);
     }
     assert_eq!((seat.len(), seat.has_unsent()), (1, false));
 }
@@ -111,7 +111,7 @@ fn at_the_bound_the_newest_that_was_not_sent_takes_the_new_one_in() {
     assert_eq!((out.len(), last.n, last.seq, last.dir, last.press), (KEPT_INPUTS_MAX, 64, 66, Dir::Stay, true));
     // What has been sent may have been applied: its meaning is fixed, even when it is to be sent again.
     assert_eq!(seat.push(67, Dir::Up, false), Kept::Dropped);
-    seat.send_again();
+    seat.change_owner();
     assert_eq!(seat.push(67, Dir::Up, false), Kept::Dropped);
 }
 
@@ -141,7 +141,7 @@ proptest! {
                     }
                 }
                 // A snapshot, which may be lost as well.
-                _ => if lucky { seat.applied(3, owner.applied) },
+                _ => if lucky { seat.progress(3, owner.applied, owner.applied) },
             }
             prop_assert!(seat.len() <= KEPT_INPUTS_MAX);
         }
@@ -149,7 +149,7 @@ proptest! {
             out.clear();
             seat.send(&mut out);
             owner.receive(&out);
-            seat.applied(3, owner.applied);
+            seat.progress(3, owner.applied, owner.applied);
         }
         prop_assert!(seat.is_empty());
         prop_assert_eq!(&owner.seqs, &taken);

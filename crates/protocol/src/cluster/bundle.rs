@@ -63,6 +63,23 @@ impl BundleKeys {
         [bytes, &self.sign(bytes)].concat()
     }
 
+    /// These bytes with a seal that holds for this match alone: for what is kept where others may write.
+    pub fn seal_for(&self, match_id: MatchId, bytes: &[u8]) -> Vec<u8> {
+        let mac = self.sign(&Self::for_match(match_id, bytes));
+        [bytes, &mac].concat()
+    }
+
+    /// What was sealed for this match; `None` if it was not.
+    pub fn open_for<'a>(&self, match_id: MatchId, sealed: &'a [u8]) -> Option<&'a [u8]> {
+        let (bytes, mac) = sealed.split_last_chunk::<MAC_BYTES>()?;
+        self.verify(&Self::for_match(match_id, bytes), mac).then_some(bytes)
+    }
+
+    /// What is signed begins with a byte that no version of a bundle has.
+    fn for_match(match_id: MatchId, bytes: &[u8]) -> Vec<u8> {
+        [&[0][..], b"match", match_id.as_bytes(), bytes].concat()
+    }
+
     fn sign(&self, bytes: &[u8]) -> [u8; MAC_BYTES] {
         truncated(blake3::keyed_hash(&self.0[0], bytes))
     }
@@ -99,6 +116,8 @@ pub enum EntryKind {
     Control = 2,
     /// Numbered: a finished message.
     Message = 3,
+    /// Repeated by its sender's own rule: a match on its way to another owner.
+    State = 4,
 }
 
 impl EntryKind {
@@ -108,6 +127,7 @@ impl EntryKind {
             1 => Some(Self::Inputs),
             2 => Some(Self::Control),
             3 => Some(Self::Message),
+            4 => Some(Self::State),
             _ => None,
         }
     }

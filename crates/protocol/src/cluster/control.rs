@@ -1,9 +1,9 @@
 //! Control entries: what edges and workers ask and tell each other about a match, each exactly once.
 
-use rally_units::{MatchId, SessionId, UserId};
+use rally_units::{Incarnation, MatchId, NodeId, SessionId, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::client::v1::{ErrorCode, JoinAs, Level, MatchFound, MatchJoined, Mode, Side, Skill};
+use crate::client::v1::{ErrorCode, JoinAs, Level, MatchFound, MatchJoined, Mode, Place, Side, Skill};
 
 /// Who is to sit on a side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +67,19 @@ pub struct NodeLoad {
     pub tick_lateness_us: u32,
     /// Takes no more.
     pub draining: bool,
+}
+
+/// Somebody whom an edge has in a match already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    /// Which connection.
+    pub session: SessionId,
+    /// Whose.
+    pub user: UserId,
+    /// Where.
+    pub place: Place,
+    /// By which attachment; 0 for a spectator.
+    pub generation: u16,
 }
 
 /// The body of a control entry. The match is the entry's own.
@@ -167,6 +180,52 @@ pub enum Control {
         /// The queue.
         mode: Mode,
     },
+    /// To the owner: these are in the match here already and stay, seats and generations as they are, although the
+    /// owner has changed or has not been heard for a while. Answered by `Attached`, or by `Refused`: then each joins
+    /// again.
+    Attach {
+        /// The question's number.
+        request: u64,
+        /// The last event that this edge has passed on.
+        last_event: u32,
+        /// Its people, at most [`PRESENT_MAX`](crate::limits::PRESENT_MAX).
+        present: Vec<Present>,
+    },
+    /// To the edge: it is attached.
+    Attached {
+        /// The question's number.
+        request: u64,
+        /// The number of the last event told: those after it follow. There may be a jump before it.
+        last_event: u32,
+        /// Events told that this edge has not passed on, as finished messages, in order.
+        missed: Vec<Vec<u8>>,
+    },
+    /// To an edge that was attached to a match when its last owner was lost: it goes on here, attach.
+    Here,
+    /// To a worker: take this match over. The entry has the sender's epoch, after which the next is to be taken. Chunks
+    /// of the journal follow (`Journal`), and later the state (an entry of its own kind). Answered by `Took` or
+    /// `Declined`.
+    Offer,
+    /// To the same worker: a part of the match's journal, in order.
+    Journal {
+        /// The part.
+        bytes: Vec<u8>,
+    },
+    /// To the owner: the next epoch, which the entry has, is granted; send the state.
+    Took,
+    /// To the owner: it keeps the match.
+    Declined,
+    /// To the former owner: the match, at the entry's epoch, goes on here.
+    Landed,
+    /// To the present owner from the former one: what an edge said to that one, too late.
+    Forwarded {
+        /// Which edge.
+        edge: NodeId,
+        /// In which life.
+        incarnation: Incarnation,
+        /// What it said.
+        control: Box<Control>,
+    },
 }
 
 /// Bytes that are no control entry.
@@ -178,6 +237,32 @@ impl Control {
     /// As it travels.
     pub fn to_bytes(&self) -> Vec<u8> {
         // Writing to memory cannot fail, and every variant can be written (see the test of all of them).
+        rmp_serde::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads one.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ControlError> {
+        Ok(rmp_serde::from_slice(bytes)?)
+    }
+}
+
+/// What an operator tells a node to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// To the owner of a match: hand it over.
+    Move {
+        /// Which match.
+        match_id: MatchId,
+        /// To this worker, or to any.
+        to: Option<NodeId>,
+    },
+    /// To any node: end, as by a signal. Whoever started it starts it again.
+    Drain,
+}
+
+impl Order {
+    /// As it travels.
+    pub fn to_bytes(&self) -> Vec<u8> {
         rmp_serde::to_vec(self).unwrap_or_default()
     }
 

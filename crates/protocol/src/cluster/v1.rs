@@ -5,9 +5,10 @@
 //! | `Snapshot` | worker, edge | lossy, newest wins | [`SnapshotHead`], then the finished msgpack message |
 //! | `Inputs` | edge, worker | repeated by the edge until applied | [`InputRecord`]s |
 //! | `Control` | both ways | numbered, repeated until acknowledged | [`Control`] as msgpack |
+//! | `State` | worker, worker | repeated by the sender until `Landed` | a match on its way to another owner, whose format is the workers' own |
 //! | `Message` | worker, edge | numbered, repeated until acknowledged | the finished msgpack message, for all of this edge's people in the match |
 
-pub use super::control::{Command, Control, ControlError, MatchSpec, NodeLoad, SeatSpec};
+pub use super::control::{Command, Control, ControlError, MatchSpec, NodeLoad, Order, Present, SeatSpec};
 
 use rally_units::Tick;
 

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use rally_protocol::{
-    client::v1::{Dir, ErrorCode, JoinAs, Level, Mode, Side, Skill},
+    client::v1::{Dir, ErrorCode, JoinAs, Level, Mode, Place, Side, Skill},
     cluster::{
         BundleError, BundleHeader, BundleKeys, BundleReader, BundleWriter, Entry, EntryKind, KeyError,
-        v1::{Command, Control, InputRecord, MatchSpec, SeatSpec, SnapshotHead},
+        v1::{Command, Control, InputRecord, MatchSpec, Present, SeatSpec, SnapshotHead},
     },
     limits::{BUNDLE_BYTES_MAX, ENTRY_PAYLOAD_BYTES_MAX},
 };
@@ -171,6 +171,23 @@ fn controls() -> Vec<Control> {
         Control::Gone,
         Control::Found { session, message: Box::new(found.unwrap()) },
         Control::Requeued { session, mode: Mode::Casual },
+        Control::Attach {
+            request: 1,
+            last_event: 7,
+            present: vec![Present { session, user: samples::user_id(), place: Place::Left, generation: 2 }],
+        },
+        Control::Attached { request: 1, last_event: 9, missed: vec![vec![1, 2, 255], vec![]] },
+        Control::Here,
+        Control::Offer,
+        Control::Journal { bytes: vec![0, 255] },
+        Control::Took,
+        Control::Declined,
+        Control::Landed,
+        Control::Forwarded {
+            edge: NodeId::of_name("edge"),
+            incarnation: Incarnation::from_bits(u64::MAX),
+            control: Box::new(Control::Leave { session }),
+        },
     ]
 }
 
@@ -189,7 +206,7 @@ fn heads_and_inputs_come_back() {
     let mut payload = head.to_bytes().to_vec();
     payload.extend_from_slice(b"message");
     assert_eq!(SnapshotHead::split(&payload).unwrap(), (head, &b"message"[..]));
-    assert_eq!(SnapshotHead::split(&payload[..15]), None);
+    assert_eq!(SnapshotHead::split(&payload[..23]), None);
 
     let records: Vec<_> = [Dir::Up, Dir::Stay, Dir::Down]
         .into_iter()

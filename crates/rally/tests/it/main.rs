@@ -14,6 +14,7 @@ mod forged;
 mod limits;
 mod manifests;
 mod matches;
+mod outliving;
 mod reconnecting;
 mod secrets;
 mod support;

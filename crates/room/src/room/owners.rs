@@ -1,7 +1,7 @@
 //! What passes between a match's owners, and between an owner and those who keep copies of the match.
 
 use rally_protocol::{client::v1::Place, cluster::v1::SnapshotHead};
-use rally_units::{SessionId, UserId};
+use rally_units::{Epoch, SessionId, UserId};
 
 use super::{Room, SIDES};
 use crate::{
@@ -52,6 +52,11 @@ impl Room {
         self.interrupted();
     }
 
+    /// Goes on under another epoch, of the same owner.
+    pub fn go_on_at(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+    }
+
     /// Tells that the match goes on at another worker.
     pub fn moved(&mut self) {
         let event = convert::moved(self.id, self.referee.tick_count(), self.last_event + 1);
@@ -80,6 +85,11 @@ impl Room {
             && self.seats.place_of_session(session) == Some(place)
             && self.seats.place_of_user(user) == Some(place)
             && sides(place).iter().all(|side| self.seats.get(*side).inbox.generation() == generation)
+    }
+
+    /// Whether this session has a seat, which is this user's.
+    pub fn plays(&self, session: SessionId, user: UserId) -> bool {
+        self.seats.place_of_session(session).is_some_and(|place| self.seats.place_of_user(user) == Some(place))
     }
 
     /// Hands out what may be told.

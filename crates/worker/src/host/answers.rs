@@ -5,15 +5,15 @@ use rally_protocol::{
     cluster::v1::{Control, MatchSpec},
 };
 use rally_room::Room;
-use rally_units::{Epoch, Instant, MatchId, NodeId};
+use rally_units::{Epoch, Instant, MatchId, NodeId, Tick};
 use tokio::sync::oneshot;
 
 use super::{
-    Asker, Doubt, Host, Question,
+    Asker, Copied, Doubt, Host, Question, Why,
     hosted::{Hosted, Standing},
     phase_of,
 };
-use crate::effect::{Answer, Effect, Grant, Joining, Refused};
+use crate::effect::{Answer, Effect, Grant, Joining, Refused, TakeFor};
 
 impl Host {
     pub(crate) fn answer(&mut self, now: Instant, answer: Answer) {
@@ -21,12 +21,22 @@ impl Host {
             Answer::Created { spec, grant } => self.granted(now, *spec, grant),
             Answer::Claimed { match_id, side, join, granted } => self.claimed(match_id, side, *join, granted),
             Answer::Finished { match_id, ratings } => self.recorded(now, match_id, ratings),
-            Answer::Fenced { match_id } => self.fenced(match_id),
+            Answer::Fenced { match_id, epoch } => self.refused(now, match_id, epoch),
             Answer::Voided { match_id } => self.voided(now, match_id),
             Answer::CalledOff { match_id } => self.called_off(now, match_id),
-            Answer::Confirmed { lost, .. } => lost.into_iter().for_each(|match_id| self.fenced(match_id)),
+            Answer::Confirmed { lost, .. } => {
+                lost.into_iter().for_each(|(match_id, epoch)| self.refused(now, match_id, epoch));
+            }
+            Answer::Copied(copied) => self.copied(now, copied),
+            Answer::Owners(owners) => self.owners_found(now, owners),
+            Answer::Orphans { owner, matches } => self.orphans_found(now, owner, matches),
+            Answer::Taken { why: TakeFor::Recovery, taken, .. } => self.orphans_taken(taken),
+            Answer::Taken { why: TakeFor::Move, expected, taken } => self.offer_taken(now, &expected, &taken),
+            Answer::TakenBack { match_id, before, epoch } => self.taken_back(match_id, before, epoch),
+            Answer::Fetched { match_id, epoch, found } => self.fetched(now, match_id, epoch, found),
             Answer::Place { worker, spec, reply } => self.place(now, worker, *spec, reply),
             Answer::Tell { edge, match_id, control } => self.tell(edge, match_id, Epoch::default(), *control),
+            Answer::Move { match_id, to } => self.want_move(match_id, to, Why::Order),
             Answer::Drain => self.draining = true,
             Answer::GiveUp => self.give_up(),
         }
@@ -91,6 +101,9 @@ impl Host {
             return;
         }
         if let Some(over) = hosted.room.recorded(ratings) {
+            // What waited for a copy.
+            hosted.room.tick(&mut self.outputs);
+            hosted.tell_events(self.outputs.events.drain(..), &mut self.words, &mut self.effects);
             hosted.tell_over(&mut self.words, over);
         }
         let tickets = hosted.take_waiting_again();
@@ -134,12 +147,52 @@ impl Host {
         hosted.standing = Standing::Over;
         let epoch = hosted.epoch;
         self.afterlife.push_back((now, match_id));
-        self.effects.push(Effect::Disown(match_id, epoch));
+        self.effects.push(Effect::Forget(match_id, epoch));
+    }
+
+    /// Copies have been made, or have not.
+    fn copied(&mut self, now: Instant, copied: Vec<(MatchId, Epoch, Tick, Copied)>) {
+        let mut superseded = Vec::new();
+        for (match_id, epoch, tick, copied) in copied {
+            let Some(hosted) = self.phases[phase_of(match_id)].get_mut(&match_id) else { continue };
+            if hosted.epoch != epoch {
+                continue;
+            }
+            if let Some(head) = hosted.copies.made(tick, copied) {
+                hosted.room.copied(&head);
+            }
+            match copied {
+                Copied::Kept => {}
+                Copied::Superseded => superseded.push((match_id, epoch)),
+                Copied::Hole | Copied::Failed => self.metrics.copies_failed.increment(1),
+            }
+            // It is not ticked any more: what waited for the copy is told now.
+            if hosted.standing == Standing::Closing {
+                hosted.room.tick(&mut self.outputs);
+                hosted.tell_events(self.outputs.events.drain(..), &mut self.words, &mut self.effects);
+                if copied == Copied::Kept && !hosted.is_copied_over {
+                    let copy = hosted.copy_if_due();
+                    self.effects.extend(copy.map(|copy| Effect::Copy(vec![copy])));
+                }
+            }
+        }
+        // Who has written or taken a copy at a higher epoch was granted it by Postgres.
+        for (match_id, epoch) in superseded {
+            self.refused(now, match_id, epoch);
+        }
+    }
+
+    /// A write at this epoch was refused: another owner has the match, unless it is ours by a later one.
+    fn refused(&mut self, now: Instant, match_id: MatchId, epoch: Epoch) {
+        self.doubts.remove(&match_id);
+        let is_ours = self.find(match_id).is_some_and(|hosted| hosted.epoch > epoch);
+        if !is_ours && !self.is_handing_over(now, match_id) {
+            self.fenced(match_id);
+        }
     }
 
     /// Another owner has the last word about this match: ours does not count, and is not said any more.
-    fn fenced(&mut self, match_id: MatchId) {
-        self.doubts.remove(&match_id);
+    pub(super) fn fenced(&mut self, match_id: MatchId) {
         // What is recorded is recorded, and known as such.
         if self.find(match_id).is_none_or(|hosted| hosted.standing == Standing::Over) {
             return;

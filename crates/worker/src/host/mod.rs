@@ -1,11 +1,17 @@
 //! The matches hosted here, who is attached to them, and what is being asked about them.
 //!
 //! What the host wants said goes into a list of [`Word`]s (snapshots, which are many, go to the pairs directly); what
-//! it wants done goes into a list of [`Effect`]s. This file has what other nodes say; `answers` has what Postgres,
-//! Redis and directors say, `time` what the clock brings about.
+//! it wants done goes into a list of [`Effect`]s. This file has what other nodes say (`attaching`: edges whose people are
+//! there already); `answers` has what Postgres, Redis and directors say, `time` what the clock brings about. `copies` and
+//! `recovery` are about matches that outlive their worker.
 
 mod answers;
+mod attaching;
+mod balance;
+mod copies;
 mod hosted;
+mod moves;
+mod recovery;
 mod time;
 
 use std::collections::{HashMap, VecDeque};
@@ -23,7 +29,17 @@ use rally_room::{JoinError, Outputs, RoomSettings};
 use rally_units::{Epoch, Incarnation, Instant, MatchId, NodeId, SessionId};
 use tokio::sync::oneshot;
 
-use self::hosted::{Attached, Hosted};
+use self::{
+    balance::Balance,
+    hosted::{Attached, Hosted},
+    moves::Moves,
+    recovery::Recovery,
+};
+pub(crate) use self::{
+    copies::{Copied, Copy},
+    moves::Why,
+    recovery::Peer,
+};
 use crate::{
     effect::{Effect, Joining, Refused},
     metrics::{Metrics, entry_refused},
@@ -39,6 +55,7 @@ const EARLY_JOINS_MAX: usize = 8;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HostConfig {
     pub(crate) me: NodeId,
+    pub(crate) incarnation: Incarnation,
     /// Matches hosted at most; more are refused with `at_capacity`. As many may be in their afterlife.
     pub(crate) matches_max: usize,
     pub(crate) room: RoomSettings,
@@ -55,6 +72,10 @@ pub(crate) struct Word {
 pub(crate) enum Say {
     Control(Box<Control>),
     Message(Bytes),
+    /// Not numbered: repeated by whoever says it.
+    Inputs(Vec<InputRecord>),
+    /// The same.
+    State(Bytes),
 }
 
 /// A match on its way through Postgres.
@@ -107,6 +128,9 @@ pub(crate) struct Host {
     /// Since when others could be heard: nobody has been silent for longer than that.
     hears_since: Instant,
     last_reassert: Instant,
+    recovery: Recovery,
+    moves: Moves,
+    balance: Balance,
     draining: bool,
     /// The drain's deadline has come: what is created now is given up at once.
     gives_up: bool,
@@ -136,6 +160,9 @@ impl Host {
             edges: Vec::new(),
             hears_since: Instant::default(),
             last_reassert: Instant::default(),
+            recovery: Recovery::default(),
+            moves: Moves::default(),
+            balance: Balance::default(),
             draining: false,
             gives_up: false,
             metrics,
@@ -145,7 +172,18 @@ impl Host {
     /// Matches hosted, about to be or perhaps to be ended, those in their afterlife apart: what placement compares.
     pub(crate) fn load(&self) -> usize {
         let hosted: usize = self.phases.iter().map(HashMap::len).sum();
-        self.creating.len() + self.doubts.len() + hosted - self.afterlife.len()
+        self.creating.len() + self.doubts.len() + self.moves.coming_len() + hosted - self.afterlife.len()
+    }
+
+    /// Whether it hosts this match at this epoch, finished or not.
+    #[cfg(test)]
+    pub(crate) fn hosts(&self, match_id: MatchId, epoch: Epoch) -> bool {
+        self.phases[phase_of(match_id)].get(&match_id).is_some_and(|hosted| hosted.epoch == epoch)
+    }
+
+    /// Whether something has yet to be done or said for a match.
+    pub(crate) fn is_busy(&self, now: Instant) -> bool {
+        self.load() > 0 || self.moves.are_pending(now)
     }
 
     /// Finished matches that can still be joined.
@@ -190,28 +228,36 @@ impl Host {
 /// What other nodes say.
 impl Host {
     /// An entry came, or a peer has begun a new life.
-    pub(crate) fn received(&mut self, received: Received<'_>) {
+    pub(crate) fn received(&mut self, now: Instant, received: Received<'_>) {
         match received {
             Received::Entry { from, from_incarnation, entry } => match entry.kind {
                 EntryKind::Inputs => self.inputs(entry),
                 EntryKind::Control => match Control::from_bytes(entry.payload) {
-                    Ok(control) => self.control(from, from_incarnation, entry.match_id, control),
+                    Ok(control) => {
+                        self.heard(now, (from, from_incarnation), entry.match_id, entry.epoch, control);
+                    }
                     Err(error) => {
                         entry_refused("control");
                         tracing::warn!(%from, %error, "refused an entry");
                     }
                 },
                 // Only workers send these, and only to edges.
+                EntryKind::State => self.state_came(now, from, &entry),
                 EntryKind::Snapshot | EntryKind::Message => entry_refused("kind"),
             },
-            Received::PeerRestarted { node, incarnation } => self.detach(node, |old| old != incarnation),
+            Received::PeerRestarted { node, incarnation } => {
+                _ = self.detach(node, |attached| attached.incarnation != incarnation)
+            }
         }
     }
 
     fn inputs(&mut self, entry: Entry<'_>) {
-        let Some(records) = InputRecord::read_all(entry.payload) else {
+        let Some(mut records) = InputRecord::read_all(entry.payload) else {
             return entry_refused("inputs");
         };
+        if self.forward_inputs(entry.match_id, &mut records) {
+            return;
+        }
         let Some(hosted) = self.phases[phase_of(entry.match_id)].get_mut(&entry.match_id) else {
             return entry_refused("no_match");
         };
@@ -226,6 +272,30 @@ impl Host {
         }
     }
 
+    /// A control came. What is about a match that has moved on, or is moving, goes there.
+    fn heard(&mut self, now: Instant, from: (NodeId, Incarnation), match_id: MatchId, epoch: Epoch, control: Control) {
+        let control = match control {
+            Control::Join { .. } | Control::Leave { .. } | Control::Command { .. } | Control::Attach { .. } => {
+                match self.forward(from, match_id, control) {
+                    Some(control) => control,
+                    None => return,
+                }
+            }
+            control => control,
+        };
+        match control {
+            Control::Offer => self.offered(now, from, match_id, epoch),
+            Control::Journal { bytes } => self.journal_came(from.0, match_id, &bytes),
+            Control::Took => self.took(now, from.0, match_id, epoch),
+            Control::Declined => self.declined(now, from.0, match_id),
+            Control::Landed => self.landed(now, from.0, match_id, epoch),
+            Control::Forwarded { edge, incarnation, control } => {
+                self.forwarded((edge, incarnation), match_id, *control);
+            }
+            control => self.control(from.0, from.1, match_id, control),
+        }
+    }
+
     fn control(&mut self, from: NodeId, incarnation: Incarnation, match_id: MatchId, control: Control) {
         match control {
             Control::Create { request, spec } => self.create(*spec, Asker::Edge { edge: from, request }),
@@ -237,6 +307,9 @@ impl Host {
             }
             Control::Leave { session } => self.leave(from, match_id, session),
             Control::Command { session, command } => self.command(from, match_id, session, command),
+            Control::Attach { request, last_event, present } => {
+                self.attach((from, incarnation), match_id, request, last_event, &present);
+            }
             // What workers say to edges.
             Control::Joined { .. }
             | Control::CommandRefused { .. }
@@ -244,7 +317,16 @@ impl Host {
             | Control::NotHere
             | Control::Gone
             | Control::Found { .. }
-            | Control::Requeued { .. } => entry_refused("direction"),
+            | Control::Requeued { .. }
+            | Control::Attached { .. }
+            | Control::Here => entry_refused("direction"),
+            // What is heard before.
+            Control::Offer
+            | Control::Journal { .. }
+            | Control::Took
+            | Control::Declined
+            | Control::Landed
+            | Control::Forwarded { .. } => entry_refused("direction"),
         }
     }
 
@@ -357,15 +439,18 @@ impl Host {
         }
     }
 
-    /// Detaches an edge in those of its lives for which `ended` holds: its people have lost their connections.
-    fn detach(&mut self, edge: NodeId, ended: impl Fn(Incarnation) -> bool) {
+    /// Detaches an edge where `ended` holds: its people have lost their connections. Returns from how many matches.
+    fn detach(&mut self, edge: NodeId, ended: impl Fn(&Attached) -> bool) -> usize {
+        let mut detached = 0;
         for hosted in self.phases.iter_mut().flat_map(HashMap::values_mut) {
-            let is_gone = |attached: &mut Attached| attached.edge == edge && ended(attached.incarnation);
+            let is_gone = |attached: &mut Attached| attached.edge == edge && ended(attached);
             for attached in hosted.attached.extract_if(.., is_gone) {
+                detached += 1;
                 for (session, _) in attached.sessions {
                     hosted.room.leave(session);
                 }
             }
         }
+        detached
     }
 }

@@ -30,16 +30,26 @@ impl Host {
     }
 
     /// Ticks the matches of a phase. Each snapshot is encoded once, whatever the number of edges that get it.
-    pub(crate) fn tick_phase(&mut self, phase: usize, pairs: &mut Pairs) {
+    pub(crate) fn tick_phase(&mut self, now: Instant, phase: usize, pairs: &mut Pairs) {
         let Self { phases, outputs, words, effects, metrics, snapshot, .. } = self;
+        let mut copies = Vec::new();
         for (match_id, hosted) in &mut phases[phase] {
             if hosted.standing != Standing::Live {
                 continue;
             }
-            hosted.room.tick(outputs);
-            metrics.count(outputs.counters);
-            hosted.tell_events(outputs.events.drain(..), words, effects);
-            if let Some(finished) = outputs.finished.take() {
+            let mut finished = None;
+            for _ in 0..hosted.ticks_due(now) {
+                hosted.room.tick(outputs);
+                metrics.count(outputs.counters);
+                hosted.tell_events(outputs.events.drain(..), words, effects);
+                finished = outputs.finished.take();
+                if finished.is_some() {
+                    break;
+                }
+            }
+            hosted.wait_for_goal(now, metrics);
+            copies.extend(hosted.copy_if_due());
+            if let Some(finished) = finished {
                 // No time passes in a match that is over: this tick only hands out what is left to tell.
                 hosted.room.result_pending();
                 hosted.room.tick(outputs);
@@ -58,6 +68,10 @@ impl Host {
                 pairs.snapshot(attached.edge, *match_id, hosted.epoch, |out| out.extend_from_slice(snapshot));
             }
         }
+        if !copies.is_empty() {
+            effects.push(Effect::Copy(copies));
+        }
+        self.advance_moves(now);
     }
 
     /// When this node was last heard, as far as that can be told: while the matches stood still, nobody could be.
@@ -76,13 +90,16 @@ impl Host {
         }
         let mut edges = std::mem::take(&mut self.edges);
         edges.retain(|edge| {
-            let is_silent = now.since(self.last_heard(pairs, *edge)) > ATTACHMENT_SILENCE_MAX;
-            if is_silent {
-                tracing::info!(%edge, "edge is silent; its players are away");
-                self.metrics.silent_edges.increment(1);
-                self.detach(*edge, |_| true);
+            let heard = self.last_heard(pairs, *edge);
+            let is_silent = |since: Instant| now.since(heard.max(since)) > ATTACHMENT_SILENCE_MAX;
+            if is_silent(Instant::default()) {
+                let detached = self.detach(*edge, |attached| is_silent(attached.since));
+                if detached > 0 {
+                    tracing::info!(%edge, matches = detached, "edge is silent; its players are away");
+                    self.metrics.silent_edges.increment(1);
+                }
             }
-            !is_silent
+            !is_silent(Instant::default())
         });
         self.edges = edges;
     }

@@ -33,7 +33,7 @@ impl Persister {
                 }
                 Err(FinishError::Fenced { current }) => {
                     tracing::warn!(%match_id, %epoch, %current, "a result was refused: another owner has the match");
-                    break Answer::Fenced { match_id };
+                    break Answer::Fenced { match_id, epoch };
                 }
                 Err(FinishError::Store(error)) if error.is_unavailable() => {
                     wait(&mut attempts, "result", match_id, &error).await;
@@ -59,7 +59,7 @@ impl Persister {
             };
             match written {
                 Ok(()) | Err(FenceError::Ended | FenceError::NoSuchMatch) => break Answer::Voided { match_id },
-                Err(FenceError::Fenced { .. }) => break Answer::Fenced { match_id },
+                Err(FenceError::Fenced { .. }) => break Answer::Fenced { match_id, epoch },
                 Err(FenceError::Store(error)) if error.is_unavailable() => {
                     wait(&mut attempts, "void", match_id, &error).await;
                 }
@@ -86,8 +86,7 @@ impl Persister {
             }
         };
         let held: std::collections::HashSet<_> = held.into_iter().collect();
-        let lost: Vec<MatchId> =
-            matches.into_iter().filter(|held_before| !held.contains(held_before)).map(|(id, _)| id).collect();
+        let lost = matches.into_iter().filter(|held_before| !held.contains(held_before)).collect();
         self.answer(Answer::Confirmed { lapse, lost }).await;
     }
 }

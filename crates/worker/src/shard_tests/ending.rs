@@ -73,7 +73,7 @@ fn who_waited_in_vain_and_left_is_not_queued_again() {
 #[test]
 fn a_fenced_match_is_said_no_more() {
     let mut scene = Scene::playing();
-    scene.answer(Answer::Fenced { match_id: match_id(1) });
+    scene.answer(Answer::Fenced { match_id: match_id(1), epoch: Epoch::FIRST });
     scene.run(1);
     scene.edges[0].heard.snapshots.clear();
     scene.run(10);
@@ -150,7 +150,7 @@ fn a_recorded_match_is_not_taken_away_any_more() {
     scene.command(0, 1, Command::Forfeit);
     scene.run(1);
     scene.answer(Answer::Finished { match_id: match_id(1), ratings: None });
-    scene.answer(Answer::Fenced { match_id: match_id(1) });
+    scene.answer(Answer::Fenced { match_id: match_id(1), epoch: Epoch::FIRST });
     let joined = scene.join(0, 3, 1, JoinAs::Player);
     assert!(matches!(joined.last(), Some(Control::Joined { .. })), "{joined:?}");
 }

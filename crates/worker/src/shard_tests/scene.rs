@@ -20,7 +20,7 @@ use rally_units::{Epoch, Incarnation, Instant, MatchId, NodeId, SessionId, UserI
 
 use crate::{
     effect::{Answer, Effect, Grant},
-    host::HostConfig,
+    host::{Copied, Copy, HostConfig},
     metrics::Metrics,
     pacing::PHASES,
     shard::Shard,
@@ -89,12 +89,19 @@ pub(super) struct Scene {
     pub(super) link_is_up: bool,
     /// Bundles that the worker has sent.
     pub(super) bundles_sent: usize,
+    /// Whether Redis keeps copies of matches, and says so.
+    pub(super) keeps_copies: bool,
     effects: Vec<Effect>,
 }
 
 impl Scene {
     pub(super) fn new() -> Self {
-        Self::with(HostConfig { me: NodeId::of_name(WORKER), matches_max: 2, room: RoomSettings { score_to_win: 1 } })
+        Self::with(HostConfig {
+            me: NodeId::of_name(WORKER),
+            incarnation: Incarnation::from_bits(1),
+            matches_max: 2,
+            room: RoomSettings { score_to_win: 1 },
+        })
     }
 
     pub(super) fn with(config: HostConfig) -> Self {
@@ -112,6 +119,7 @@ impl Scene {
             lease_holds: true,
             link_is_up: true,
             bundles_sent: 0,
+            keeps_copies: true,
             effects: Vec::new(),
         }
     }
@@ -125,7 +133,7 @@ impl Scene {
             edge.pairs.flush(self.now, |_, bundle| to_worker.push((i, bundle)));
         }
         to_worker.retain(|(from, _)| self.link_is_up && self.silent != Some(*from));
-        self.shard.look(self.now, self.lease_holds, self.link_is_up);
+        self.shard.look(self.now, (self.lease_holds, 0), self.link_is_up);
         for (_, bundle) in to_worker {
             // Two nodes that have not met refuse what comes first, and learn from it.
             let received = self.shard.receive(self.now, &bundle);
@@ -134,7 +142,7 @@ impl Scene {
                 "{received:?}"
             );
         }
-        self.shard.tick_phase(self.step % PHASES);
+        self.shard.tick_phase(self.now, self.step % PHASES);
         if self.step.is_multiple_of(60) {
             let registered = self.edges.iter().zip(self.is_registered).filter(|(_, is_registered)| *is_registered);
             let mut living: Vec<_> = registered.map(|(edge, _)| (edge.id, edge.incarnation)).collect();
@@ -163,7 +171,7 @@ impl Scene {
                         let (head, message) = SnapshotHead::split(entry.payload).unwrap();
                         heard.snapshots.push((head, ServerMessage::decode(Encoding::Msgpack, message).unwrap()));
                     }
-                    EntryKind::Inputs => panic!("edges get no inputs"),
+                    EntryKind::Inputs | EntryKind::State => panic!("edges get no inputs"),
                 }
             });
             assert!(
@@ -171,7 +179,17 @@ impl Scene {
                 "{received:?}"
             );
         }
-        self.effects.extend(self.shard.effects());
+        let mut copied = Vec::new();
+        for effect in self.shard.effects() {
+            match effect {
+                Effect::Copy(copies) => copied.extend(copies),
+                effect => self.effects.push(effect),
+            }
+        }
+        if !copied.is_empty() && self.keeps_copies {
+            let kept = |copy: Copy| (copy.match_id, copy.epoch, copy.tick, Copied::Kept);
+            self.shard.answer(self.now, Answer::Copied(copied.into_iter().map(kept).collect()));
+        }
     }
 
     pub(super) fn run(&mut self, ticks: usize) {
@@ -189,7 +207,9 @@ impl Scene {
     /// Takes the effects that Postgres would carry out, and those of the cache away.
     pub(super) fn effects(&mut self) -> Vec<Effect> {
         let all = std::mem::take(&mut self.effects);
-        all.into_iter().filter(|effect| !matches!(effect, Effect::Own(_) | Effect::Disown(..))).collect()
+        all.into_iter()
+            .filter(|effect| !matches!(effect, Effect::Own(_) | Effect::Disown(..) | Effect::Forget(..)))
+            .collect()
     }
 
     pub(super) fn create(&mut self, spec: MatchSpec) {

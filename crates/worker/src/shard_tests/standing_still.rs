@@ -84,7 +84,7 @@ fn a_match_that_was_lost_in_a_lapse_is_not_said_any_more() {
     let effects = scene.effects();
     let [Effect::Confirm { lapse, .. }] = &effects[..] else { panic!("{effects:?}") };
     scene.edges[0].heard.snapshots.clear();
-    scene.answer(Answer::Confirmed { lapse: *lapse, lost: vec![match_id(1)] });
+    scene.answer(Answer::Confirmed { lapse: *lapse, lost: vec![(match_id(1), Epoch::FIRST)] });
     scene.run(10);
     assert!(ticks(&scene).is_empty());
     assert!(scene.controls(0).contains(&Control::NotHere));

@@ -78,6 +78,7 @@ impl Cluster {
             incarnation,
             keys: keys(),
             store: self.store.clone(),
+            moves: mpsc::channel(1).1,
             drain: drain.clone(),
         };
         let task = tokio::spawn(rally_worker::run(WorkerConfig { matches_max: 100, score_to_win: 11 }, ports));
@@ -187,7 +188,7 @@ impl Edge {
                         ServerMessage::decode(Encoding::Msgpack, entry.payload).unwrap(),
                     )));
                 }
-                EntryKind::Snapshot | EntryKind::Inputs => {}
+                EntryKind::Snapshot | EntryKind::Inputs | EntryKind::State => {}
             }
         });
     }

@@ -7,7 +7,7 @@ use rally_fabric::{Fabric, Owned, Owner, Pairs, Received};
 use rally_protocol::{
     client::{
         codec::{Encoding, Messages},
-        v1::{EventKind, MatchEvent, MatchJoined, Mode, PaddleState, Phase, Place, ServerMessage, Snapshot},
+        v1::{ErrorCode, EventKind, MatchEvent, MatchJoined, Mode, PaddleState, Phase, Place, ServerMessage, Snapshot},
     },
     cluster::{
         BundleKeys, EntryKind,
@@ -32,6 +32,8 @@ pub(crate) struct Worker {
     pub(crate) fabric: Fabric,
     pub(crate) incarnation: Incarnation,
     pub(crate) epoch: Epoch,
+    /// Whether those who are in a match may stay when the edge attaches again. Else they have to join again.
+    pub(crate) lets_stay: bool,
     pairs: Pairs,
     mailbox: mpsc::Receiver<Bytes>,
     said: VecDeque<(NodeId, MatchId, Said)>,
@@ -42,7 +44,16 @@ impl Worker {
     pub(crate) fn new(fabric: Fabric, incarnation: Incarnation, keys: BundleKeys, shutdown: DropGuard) -> Self {
         let pairs = Pairs::new(fabric.node(), incarnation, keys);
         let mailbox = fabric.take_mailbox().unwrap();
-        Self { fabric, incarnation, epoch: Epoch(1), pairs, mailbox, said: VecDeque::new(), _shutdown: shutdown }
+        Self {
+            fabric,
+            incarnation,
+            epoch: Epoch(1),
+            lets_stay: false,
+            pairs,
+            mailbox,
+            said: VecDeque::new(),
+            _shutdown: shutdown,
+        }
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -193,17 +204,26 @@ impl Worker {
     }
 
     fn receive(&mut self, bundle: &[u8]) {
-        let said = &mut self.said;
+        let (said, mut may_not_stay) = (&mut self.said, Vec::new());
         // Bundles of an edge that does not know this worker's life yet are refused, and repeated.
         let _ = self.pairs.receive(clock::now(), bundle, |received| {
             let Received::Entry { from, entry, .. } = received else { return };
             let word = match entry.kind {
-                EntryKind::Control => Said::Control(Control::from_bytes(entry.payload).unwrap()),
+                EntryKind::Control => match Control::from_bytes(entry.payload).unwrap() {
+                    Control::Attach { request, .. } if !self.lets_stay => {
+                        return may_not_stay.push((from, entry.match_id, request));
+                    }
+                    control => Said::Control(control),
+                },
                 EntryKind::Inputs => Said::Inputs(InputRecord::read_all(entry.payload).unwrap().collect()),
-                EntryKind::Snapshot | EntryKind::Message => panic!("edges do not say such things"),
+                EntryKind::Snapshot | EntryKind::Message | EntryKind::State => panic!("edges do not say such things"),
             };
             said.push_back((from, entry.match_id, word));
         });
+        for (edge, match_id, request) in may_not_stay {
+            let (code, detail) = (ErrorCode::InvalidInput, "join again".to_owned());
+            self.tell(edge, match_id, &Control::Refused { request, code, detail });
+        }
     }
 }
 

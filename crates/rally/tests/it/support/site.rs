@@ -139,6 +139,21 @@ impl Node {
         self.process.signal(Signal::TERM);
     }
 
+    /// As the kernel ends it when memory is short: without a word.
+    pub(crate) fn kill(&mut self) {
+        self.process.signal(Signal::KILL);
+    }
+
+    /// As when its machine stands still: it does not know.
+    pub(crate) fn freeze(&mut self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// The machine goes on.
+    pub(crate) fn thaw(&mut self) {
+        self.process.signal(Signal::CONT);
+    }
+
     /// How it ended.
     pub(crate) async fn ended(&mut self, within: Duration) -> ExitStatus {
         let process = std::cell::RefCell::new(&mut self.process);

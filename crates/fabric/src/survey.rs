@@ -1,0 +1,120 @@
+//! Looking at all leases ten times a second, and whether what is seen may be believed.
+//!
+//! A lease that is gone means that its node is silent, unless it is Redis that has forgotten: then all are gone at once,
+//! this node's own among them, and for a while nobody may be judged.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use rally_protocol::names;
+use rally_units::{Incarnation, Instant};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Fabric, FabricConfig, LinkState, Nodes, RedisError,
+    commands::{Call, Commands, Script, malformed},
+    membership::{living, parse_incarnation},
+};
+
+/// How often workers look.
+const EVERY: Duration = Duration::from_millis(100);
+/// For how long this node's link must have held, and Redis have kept what it was told, before others are judged.
+const SETTLED: Duration = Duration::from_secs(2);
+/// A picture older than this says nothing about who is gone now.
+const FRESH: Duration = Duration::from_millis(400);
+
+/// KEYS: this node's lease, the registry. ARGV: prefix of leases. Returns the holder of the lease, or nothing; then
+/// lease and description of each living node.
+static LOOK: Script = Script::fixed(
+    r"
+local answer = {redis.call('GET', KEYS[1]) or ''}
+local all = redis.call('HGETALL', KEYS[2])
+for i = 1, #all, 2 do
+  local lease = redis.call('GET', ARGV[1] .. all[i])
+  local description = string.match(all[i + 1], '^%d+ (.*)$')
+  if lease and description then
+    answer[#answer + 1] = lease
+    answer[#answer + 1] = description
+  end
+end
+return answer
+",
+);
+
+/// Since when Redis remembers, and when it was last looked at. Readable from any thread without a lock.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    /// Nanoseconds of the clock.
+    lost_at_ns: Arc<AtomicU64>,
+    seen_at_ns: Arc<AtomicU64>,
+}
+
+impl Memory {
+    /// This node's lease was not there although it should have been.
+    pub(crate) fn lost(&self, now: Instant) {
+        self.lost_at_ns.fetch_max(now.as_nanos(), Ordering::AcqRel);
+    }
+
+    /// A picture was asked for at this moment, and came.
+    pub(crate) fn seen(&self, asked: Instant) {
+        self.seen_at_ns.fetch_max(asked.as_nanos(), Ordering::AcqRel);
+    }
+
+    fn is_settled(&self, now: Instant) -> bool {
+        let at = |ns: &AtomicU64| Instant::from_nanos(ns.load(Ordering::Acquire));
+        now.since(at(&self.lost_at_ns)) >= SETTLED && now.since(at(&self.seen_at_ns)) < FRESH
+    }
+}
+
+pub(crate) struct Survey {
+    pub(crate) config: Arc<FabricConfig>,
+    pub(crate) commands: Commands,
+    pub(crate) nodes: Arc<ArcSwap<Nodes>>,
+    pub(crate) memory: Memory,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Survey {
+    pub(crate) async fn run(self) {
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while self.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            let asked = (self.config.clock)();
+            let Some(seen) = self.shutdown.run_until_cancelled(self.look()).await else { break };
+            match seen {
+                Ok((holder, nodes)) if holder == Some(self.config.incarnation) => {
+                    self.nodes.store(Arc::new(nodes));
+                    self.memory.seen(asked);
+                }
+                // Not ours (yet), or forgotten. What is seen of others then means nothing.
+                Ok(_) => self.memory.lost((self.config.clock)()),
+                Err(error) => tracing::debug!(%error, "cannot look at the leases"),
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<(Option<Incarnation>, Nodes), RedisError> {
+        const OPERATION: &str = "survey";
+        let call = Call::keys([names::lease(self.config.node()), names::NODES.to_owned()]).arg(names::LEASE_PREFIX);
+        let answer = self.commands.eval(OPERATION, &LOOK, call).await?.into_array();
+        let mut answer = answer.iter().filter_map(|value| value.as_bytes());
+        let holder = answer.next().ok_or(malformed(OPERATION, "holder"))?;
+        Ok((parse_incarnation(holder), Nodes::new(living(answer))))
+    }
+}
+
+impl Fabric {
+    /// Whether a node that is missing from [`nodes`](Self::nodes) may be taken for dead: this node's own link and lease
+    /// hold, and have held for a while, and Redis has not lost its memory. Only workers look closely enough.
+    pub fn may_judge(&self, now: Instant) -> bool {
+        let link_held = |state: LinkState| matches!(state, LinkState::Up { since } if now.since(since) >= SETTLED);
+        self.lease().holds(now) && self.memory().is_settled(now) && link_held(*self.link().borrow())
+    }
+}
