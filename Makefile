@@ -74,7 +74,7 @@ $(CLIENT)/dist/index.html: $(CLIENT_SOURCES) $(CLIENT)/node_modules/.package-loc
 	@touch $@
 
 ##@ Load and measurements
-.PHONY: bench load-smoke load-k6 load-artillery fuzz
+.PHONY: bench load-smoke load-k6 load-artillery sim fuzz
 bench: setup-run web ## the figures of docs/BENCHMARKS.md on this machine (release build, some minutes)
 	scripts/bench.sh
 
@@ -86,6 +86,9 @@ load-k6: setup-load ## k6 against a running cluster (BASE_URLS, VUS, DURATION)
 
 load-artillery: setup-load ## artillery against a running cluster (BASE_URLS, PLAYERS, DURATION)
 	scripts/load.sh artillery
+
+sim: | setup-build ## one run of the simulated cluster again: make sim SEED=7 (RUNS=1000 for as many from there)
+	SEED=$(or $(SEED),1) RUNS=$(or $(RUNS),1) cargo test -p rally-worker --lib cluster_sim -- --nocapture
 
 fuzz: | setup-build ## the decoders with random bytes: make fuzz SECONDS=60 (needs nightly and cargo-fuzz)
 	scripts/fuzz.sh $(SECONDS)

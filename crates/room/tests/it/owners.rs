@@ -33,8 +33,11 @@ impl Copy {
     }
 }
 
+/// Events by number and kind, as they are told.
+type Told = Vec<(u32, EventKind, Vec<u8>)>;
+
 /// All that a room tells and shows at its next tick.
-fn next_tick(room: &mut Room) -> (Vec<(u32, EventKind, Vec<u8>)>, Vec<u8>, Option<rally_room::FinishedMatch>) {
+fn next_tick(room: &mut Room) -> (Told, Vec<u8>, Option<rally_room::FinishedMatch>) {
     let mut out = Outputs::new();
     room.tick(&mut out);
     let mut snapshot = Vec::new();
