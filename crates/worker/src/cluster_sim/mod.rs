@@ -615,3 +615,18 @@ fn whatever_happens_one_owner_speaks_and_nothing_that_was_accepted_is_lost() {
     // Else this would show nothing.
     assert!(runs < 50 || (moved > 0 && ended > 0), "{moved} {ended}");
 }
+
+/// Seeds that have found something, by what it was.
+#[test]
+fn found_seeds() {
+    for (seed, what) in [
+        (219, "a refusal of a write at an earlier epoch ended a match that was owned again"),
+        (1_093, "a worker that came back under its name was not kept awake by its edges"),
+        (1_599, "a late word that a match had landed left it to nobody after it had been taken back"),
+        (3_108, "a lease that was renewed before anybody looked hid that it had lapsed"),
+        (10_040, "no copies were made after a match had been taken back, and a late refusal ended another offer"),
+    ] {
+        eprintln!("seed {seed}: {what}");
+        run(seed);
+    }
+}

@@ -101,6 +101,11 @@ impl Copies {
         self.under_way.is_some()
     }
 
+    /// Whatever is under way, its answer is not waited for.
+    pub(super) fn forget_under_way(&mut self) {
+        self.under_way = None;
+    }
+
     /// Makes one.
     pub(super) fn make(&mut self, room: &Room, saved: impl FnOnce(Written) -> Bytes) -> Copy {
         let (written, chunk) = self.safe.next_chunk(room);

@@ -171,6 +171,8 @@ impl Hosted {
     pub(super) fn go_on_at(&mut self, epoch: Epoch) {
         self.epoch = epoch;
         self.room.go_on_at(epoch);
+        // What becomes of a copy that was made under the epoch before will not be heard.
+        self.copies.forget_under_way();
     }
 
     /// How many ticks are to be played now: one, but after a way on which time has passed.

@@ -287,7 +287,7 @@ impl Host {
             Control::Offer => self.offered(now, from, match_id, epoch),
             Control::Journal { bytes } => self.journal_came(from.0, match_id, &bytes),
             Control::Took => self.took(now, from.0, match_id, epoch),
-            Control::Declined => self.declined(now, from.0, match_id),
+            Control::Declined => self.declined(now, from.0, match_id, epoch),
             Control::Landed => self.landed(now, from.0, match_id, epoch),
             Control::Forwarded { edge, incarnation, control } => {
                 self.forwarded((edge, incarnation), match_id, *control);

@@ -326,9 +326,11 @@ impl Host {
         tracing::info!(%match_id, %epoch, to = %from, why = outgoing.why.label(), stood_ms, "a match has moved");
     }
 
-    pub(super) fn declined(&mut self, now: Instant, from: NodeId, match_id: MatchId) {
+    pub(super) fn declined(&mut self, now: Instant, from: NodeId, match_id: MatchId, epoch: Epoch) {
         let is_ours = |outgoing: &Outgoing| outgoing.to == from && matches!(outgoing.step, Step::Offered { .. });
-        if self.moves.out.get(&match_id).is_some_and(is_ours) {
+        // An earlier offer to the same worker may have been answered late.
+        let is_present = self.find(match_id).is_some_and(|hosted| hosted.epoch == epoch);
+        if is_present && self.moves.out.get(&match_id).is_some_and(is_ours) {
             self.moves.out.remove(&match_id);
             self.moves.declined.insert(match_id, now);
             self.metrics.moves_declined.increment(1);
