@@ -172,7 +172,12 @@ impl Run {
     }
 
     /// Does what engines ask for, and shows how it goes, until `enough`, `done`, or a Ctrl-C.
-    async fn serve(&mut self, what: &str, done: impl Fn(&Overview) -> bool, enough: impl Future<Output = ()>) -> bool {
+    pub(crate) async fn serve(
+        &mut self,
+        what: &str,
+        done: impl Fn(&Overview) -> bool,
+        enough: impl Future<Output = ()>,
+    ) -> bool {
         if self.interrupted || done(&self.overview()) {
             return !self.interrupted;
         }
