@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -17,13 +18,15 @@ pub(crate) const EDGES: usize = 2;
 pub(crate) const WORKERS: usize = 3;
 /// How long a drain may take, as an orchestrator would have it.
 pub(crate) const DRAIN_MS: u64 = 25_000;
+/// Ready nodes know each other after another look at the registry, every 250 ms.
+const ACQUAINTED_AFTER: Duration = Duration::from_secs(1);
 /// By how much the clock of the first edge and the first worker is ahead, where it is.
 const SKEW: &str = "+10s";
 /// Where distributions put the library that makes a process see another time.
 const FAKETIME: &[&str] = &[
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib/faketime/libfaketime.so.1",
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/faketime/libfaketimeMT.so.1",
 ];
 
 /// How the Redis of a cluster is made up.
@@ -101,8 +104,8 @@ impl Backing {
 /// The Redis of a cluster.
 pub(crate) enum Servers {
     Standalone(Redis),
-    Sentinel(RedisSentinel),
-    Cluster(RedisCluster),
+    Sentinel(Box<RedisSentinel>),
+    Cluster(Box<RedisCluster>),
 }
 
 /// A running cluster. Fields are dropped in order: nodes before what they use.
@@ -121,8 +124,8 @@ impl<'a> Cluster<'a> {
     pub(crate) async fn start(backing: &'a Backing, name: &str, layout: Layout) -> anyhow::Result<Self> {
         let servers = match layout.redis {
             RedisKind::Standalone => Servers::Standalone(Redis::start().await),
-            RedisKind::Sentinel => Servers::Sentinel(RedisSentinel::start().await),
-            RedisKind::Cluster => Servers::Cluster(RedisCluster::start_with_replicas().await),
+            RedisKind::Sentinel => Servers::Sentinel(Box::new(RedisSentinel::start().await)),
+            RedisKind::Cluster => Servers::Cluster(Box::new(RedisCluster::start_with_replicas().await)),
         };
         let redis_url = servers.url();
         let db = backing.postgres.lock().await.copy_of(&backing.template).await;
@@ -163,6 +166,7 @@ impl<'a> Cluster<'a> {
         for node in &mut cluster.nodes {
             node.ready().await?;
         }
+        tokio::time::sleep(ACQUAINTED_AFTER).await;
         Ok(cluster)
     }
 

@@ -5,6 +5,7 @@ use clap::Parser as _;
 use rally_swarm::{
     cli::{Cli, Command, PlayArgs},
     expect::Expectation,
+    idle::Held,
     play::{PlayReport, Times},
 };
 use serde::Serialize;
@@ -37,6 +38,20 @@ impl Load {
             Command::Play(args) => Ok(args),
             _ => bail!("swarm's commands have changed"),
         }
+    }
+}
+
+/// What a crowd adds to a row's figures: everybody must be back.
+pub(crate) fn count_crowd(held: &Held, told: &mut Told) {
+    told.notes.push(format!(
+        "{} of {} others were away, for {:.0} s at most",
+        held.missing_max, held.connections, held.missing_s
+    ));
+    if held.connected < held.connections {
+        told.shortfalls.push(format!("only {} of {} others are connected", held.connected, held.connections));
+    }
+    if !held.errors.is_empty() {
+        told.notes.push(format!("their errors: {:?}", held.errors));
     }
 }
 
@@ -89,6 +104,7 @@ pub(crate) fn judge(row: &Row, report: PlayReport, told: Told, pace: Pace) -> Ve
     let outage_ms = told.outage.as_secs_f64() * 1e3;
     let gap_ms = match row.limit.map(|limit| limit.whose) {
         Some(Whose::Concerned) => report.concerned_gap_ms,
+        Some(Whose::Unconcerned) => report.unconcerned_gap_ms,
         Some(Whose::All) | None => report.gap_ms,
     };
     if let Some(limit) = row.limit {

@@ -15,9 +15,10 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
+use rally_swarm::{cli::TargetArgs, idle};
 
 use crate::{
-    cluster::{Backing, Cluster},
+    cluster::{Backing, Cluster, EDGES},
     fault::Pace,
     judge::{Load, Verdict},
     report::Run,
@@ -57,6 +58,8 @@ struct Cli {
     logs: Option<PathBuf>,
 }
 
+/// Connections of a crowd that arrive per second.
+const CROWD_PER_S: f64 = 200.0;
 /// A row that takes longer is broken off: something hangs.
 const ROW_WITHIN: Duration = Duration::from_secs(300);
 
@@ -138,7 +141,18 @@ async fn play(row: &Row, backing: &Backing, matches: usize, pace: Pace) -> anyho
     let mut cluster = Cluster::start(backing, row.name, row.layout).await?;
     let load = Load { matches };
     let args = load.args(&cluster.edge_urls(), row.pairs)?;
-    let (report, told) = rally_swarm::play::play_during(&args, row.fault.inflict(&mut cluster, pace, matches)).await?;
+    let crowd_target = args.target.clone();
+    let playing = rally_swarm::play::play_during(&args, row.fault.inflict(&mut cluster, pace, matches));
+    let (report, told) = if row.crowd == 0 {
+        playing.await?
+    } else {
+        let crowd = TargetArgs { ramp_per_s: CROWD_PER_S, ..crowd_target };
+        let (held, played) = idle::hold(&crowd, row.crowd * EDGES, playing).await?;
+        let Some(played) = played else { bail!("interrupted") };
+        let (report, mut told) = played?;
+        told.iter_mut().for_each(|told| judge::count_crowd(&held, told));
+        (report, told)
+    };
     let Some(mut told) = told else { bail!("interrupted") };
     told.shortfalls.extend(cluster.panics());
     Ok(judge::judge(row, report, told, pace))

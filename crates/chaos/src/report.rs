@@ -110,6 +110,7 @@ impl Run {
             let of = match (row.limit.map(|limit| limit.whose), verdict.gap_ms) {
                 (_, None) => "-".to_owned(),
                 (Some(Whose::Concerned), Some(gap)) => format!("{} concerned", gap.count),
+                (Some(Whose::Unconcerned), Some(gap)) => format!("{} others", gap.count),
                 (_, Some(gap)) => format!("all {}", gap.count),
             };
             let outage = if verdict.outage_ms > 0.0 { format!("{:.0}", verdict.outage_ms) } else { "-".to_owned() };

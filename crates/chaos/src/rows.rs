@@ -14,6 +14,8 @@ pub(crate) enum Whose {
     All,
     /// That of players whose match moved or whose connection was lost: there must be some.
     Concerned,
+    /// That of all others.
+    Unconcerned,
 }
 
 /// How long a player may go without a fresh snapshot, beyond the normal interval.
@@ -47,6 +49,8 @@ pub(crate) struct Row {
     /// Thresholds for swarm's other figures.
     pub(crate) expect: &'static [&'static str],
     pub(crate) pairs: Pairs,
+    /// Connections besides the players', on every edge.
+    pub(crate) crowd: usize,
     pub(crate) in_short: bool,
 }
 
@@ -61,6 +65,8 @@ const fn concerned(p99_ms: f64) -> Option<Limit> {
     Some(Limit { whose: Whose::Concerned, p99_ms, beyond_outage: false })
 }
 
+/// The outage, and the time to give a silent link up and make another.
+const OUTAGE_AND_3_S: Option<Limit> = Some(Limit { whose: Whose::All, p99_ms: 3_000.0, beyond_outage: true });
 /// The outage and a second.
 const OUTAGE_AND_1_S: Option<Limit> = Some(Limit { whose: Whose::All, p99_ms: 1_000.0, beyond_outage: true });
 
@@ -78,7 +84,18 @@ const UNNOTICED: &[&str] = &["broken<=0", "errors<=0", "reconnects<=0", "paused<
 const WHOLE: &[&str] = &["broken<=0", "playing>=1"];
 
 const fn row(name: &'static str, event: &'static str, promise: &'static str, layout: Layout, fault: Fault) -> Row {
-    Row { name, event, promise, layout, fault, limit: None, expect: WHOLE, pairs: Pairs::Lasting, in_short: false }
+    Row {
+        name,
+        event,
+        promise,
+        layout,
+        fault,
+        limit: None,
+        expect: WHOLE,
+        pairs: Pairs::Lasting,
+        crowd: 0,
+        in_short: false,
+    }
 }
 
 const LATE_NOT_DEAD: &str = "late, never dead: no second authority, nothing lost";
@@ -147,6 +164,18 @@ pub(crate) const ROWS: &[Row] = &[
             "edge-kill",
             "an edge is killed (SIGKILL)",
             "its players are back through another edge within 3 s; no seat lost",
+            Layout::PLAIN,
+            Fault::EdgeKill,
+        )
+    },
+    Row {
+        limit: Some(Limit { whose: Whose::Unconcerned, p99_ms: TWO_TICKS_MS, beyond_outage: false }),
+        expect: &["broken<=0", "concerned>=1", "playing>=1"],
+        crowd: 2_000,
+        ..row(
+            "edge-storm",
+            "an edge is killed, and 2,000 others come back with its players",
+            "those who play on the other edge do not notice; all are back",
             Layout::PLAIN,
             Fault::EdgeKill,
         )
@@ -244,7 +273,7 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     Row {
-        limit: OUTAGE_AND_1_S,
+        limit: OUTAGE_AND_3_S,
         ..row(
             "worker-redis-out",
             "a worker's words to Redis are lost for 5 s",
@@ -254,7 +283,7 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     Row {
-        limit: OUTAGE_AND_1_S,
+        limit: OUTAGE_AND_3_S,
         ..row(
             "worker-redis-in",
             "a worker does not hear Redis for 5 s",
@@ -286,7 +315,7 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     Row {
-        limit: OUTAGE_AND_1_S,
+        limit: OUTAGE_AND_3_S,
         ..row(
             "edge-redis-out",
             "an edge's words to Redis are lost for 5 s",
@@ -296,7 +325,7 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     Row {
-        limit: OUTAGE_AND_1_S,
+        limit: OUTAGE_AND_3_S,
         ..row(
             "edge-redis-in",
             "an edge does not hear Redis for 5 s",

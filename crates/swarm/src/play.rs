@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{Pairing, PlayArgs, QueueMode},
+    dialer::DIALS_MAX,
     engine::Stage,
     floor::{Floor, FloorOptions},
     player::Script,
@@ -90,6 +91,8 @@ pub struct PlayReport {
     pub gap_ms: Times,
     /// The same of those players whose match moved or whose connection was lost.
     pub concerned_gap_ms: Times,
+    /// The same of all others.
+    pub unconcerned_gap_ms: Times,
     /// Intervals above 100 ms.
     pub gaps: u64,
     /// What became of the matches.
@@ -179,6 +182,7 @@ pub async fn play_during<T>(
         classic: args.mode == QueueMode::Classic,
         input_every: (args.inputs_per_s > 0.0).then(|| Duration::from_secs_f64(1.0 / args.inputs_per_s)),
         batch: Duration::from_micros(args.batch_us),
+        dials_max: DIALS_MAX,
         threads: args.threads,
     };
     let watch = Watch::new(&args.watch)?;
@@ -238,6 +242,7 @@ pub async fn play_during<T>(
         gaps: measured.gaps,
         gap_ms: (&measured.player_gap_us).into(),
         concerned_gap_ms: (&measured.concerned_gap_us).into(),
+        unconcerned_gap_ms: (&measured.unconcerned_gap_us).into(),
         continuity: measured.continuity,
         reconnects: measured.reconnects,
         own_cpu_s,
@@ -283,6 +288,7 @@ impl PlayReport {
             ("concerned_gap_p50_ms", self.concerned_gap_ms.p50),
             ("concerned_gap_p99_ms", self.concerned_gap_ms.p99),
             ("concerned_gap_max_ms", self.concerned_gap_ms.max),
+            ("unconcerned_gap_p99_ms", self.unconcerned_gap_ms.p99),
             ("broken", Some(self.continuity.broken() as f64)),
             ("moved", Some(self.continuity.moved as f64)),
             ("paused", Some(self.continuity.paused as f64)),

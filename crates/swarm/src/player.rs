@@ -311,6 +311,10 @@ impl Player {
         self.awaited.clear();
         // The picture holds everything up to this event: those before it need not come.
         self.last_event = self.last_event.max(Some(joined.last_event));
+        if joined.phase == Phase::Finished {
+            // The whole picture of a match whose result is being recorded: nothing more comes but that.
+            return self.snapshots_end(now_ns, stats);
+        }
         if self.due_since_ns.is_none() {
             self.due_since_ns = Some(now_ns);
             self.gap_ns = self.gap_ns.or(Some(0));
@@ -486,9 +490,8 @@ impl Player {
         }
         if let Some(gap_ns) = self.gap_ns {
             record(&mut stats.player_gap_us, gap_ns);
-            if self.is_concerned {
-                record(&mut stats.concerned_gap_us, gap_ns);
-            }
+            let gaps = if self.is_concerned { &mut stats.concerned_gap_us } else { &mut stats.unconcerned_gap_us };
+            record(gaps, gap_ns);
         }
         // One that was sent just now may still come.
         let lost = self.awaited.iter().filter(|(_, sent_ns)| now_ns.saturating_sub(*sent_ns) > ANSWER_NS_MAX / 10);

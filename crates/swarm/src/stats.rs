@@ -120,6 +120,8 @@ pub(crate) struct Stats {
     pub(crate) player_gap_us: Histogram<u64>,
     /// The same of those whose match moved or whose connection was lost.
     pub(crate) concerned_gap_us: Histogram<u64>,
+    /// And of all others.
+    pub(crate) unconcerned_gap_us: Histogram<u64>,
     pub(crate) gaps: u64,
     pub(crate) continuity: Continuity,
     pub(crate) inputs_sent: u64,
@@ -145,6 +147,7 @@ impl Default for Stats {
             interval_us: histogram(),
             player_gap_us: histogram(),
             concerned_gap_us: histogram(),
+            unconcerned_gap_us: histogram(),
             gaps: 0,
             continuity: Continuity::default(),
             inputs_sent: 0,
@@ -221,6 +224,7 @@ impl Stats {
         let _ = self.interval_us.add(&other.interval_us);
         let _ = self.player_gap_us.add(&other.player_gap_us);
         let _ = self.concerned_gap_us.add(&other.concerned_gap_us);
+        let _ = self.unconcerned_gap_us.add(&other.unconcerned_gap_us);
         self.gaps += other.gaps;
         self.continuity.add(&other.continuity);
         self.inputs_sent += other.inputs_sent;

@@ -69,11 +69,17 @@ impl RedisCluster {
         self.nodes[i].kill().await;
     }
 
-    /// Whether the replica of a master has taken its place, by its own word.
+    /// Whether the replica of a master has taken its place, and all other nodes take the cluster for whole again.
     ///
     /// # Panics
     /// When there are no replicas.
     pub async fn has_taken_over(&self, i: usize) -> bool {
+        let others = self.nodes.iter().enumerate().filter(|(other, _)| *other != i).map(|(_, node)| node);
+        for node in others.chain(&self.replicas) {
+            if !cli(node.port(), &["CLUSTER", "INFO"]).await.is_ok_and(|info| info.contains("cluster_state:ok")) {
+                return false;
+            }
+        }
         cli(self.replicas[i].port(), &["ROLE"]).await.is_ok_and(|role| role.starts_with("master"))
     }
 

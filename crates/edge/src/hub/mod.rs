@@ -4,6 +4,7 @@
 //! the mailbox. It writes to sockets itself (see `socket`), so a snapshot's way from the mailbox to a socket wakes no
 //! other task.
 
+mod balance;
 mod batch;
 mod creating;
 mod drain;
