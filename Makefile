@@ -74,7 +74,15 @@ $(CLIENT)/dist/index.html: $(CLIENT_SOURCES) $(CLIENT)/node_modules/.package-loc
 	@touch $@
 
 ##@ Load and measurements
-.PHONY: bench load-smoke load-k6 load-artillery sim fuzz
+.PHONY: chaos chaos-short bench load-smoke load-k6 load-artillery sim fuzz
+chaos: setup-run web ## every fault against a cluster under load; writes docs/RELIABILITY.md (release build, a quarter of an hour)
+	cargo build --release -p rally -p rally-chaos
+	$(TARGET)/release/chaos --write
+
+chaos-short: setup-run web ## a few of them with few matches and generous bounds, in a minute
+	cargo build --workspace --bins
+	$(TARGET)/debug/chaos --short
+
 bench: setup-run web ## the figures of docs/BENCHMARKS.md on this machine (release build, some minutes)
 	scripts/bench.sh
 

@@ -35,6 +35,8 @@ export const MAY_IMPORT = {
   // Beside the cluster: honest clients see the wire only, and what tests need is in no shipped program.
   "rally-client": ["rally-protocol", "rally-units"],
   "rally-swarm": ["rally-client", "rally-protocol", "rally-units"],
+  // What inflicts faults starts real servers and processes, as tests do; it ships with nothing.
+  "rally-chaos": ["rally-service", "rally-swarm", "rally-testkit"],
   "rally-testkit": ["rally-client", "rally-fabric", "rally-protocol", "rally-service", "rally-store", "rally-units"],
 };
 

@@ -81,5 +81,6 @@ step client npm test --prefix crates/web/client
 step player node --test loadtests/lib/player.test.mjs
 step browser npm run test:browser --prefix crates/web/client
 step load scripts/load_smoke.sh
+step chaos "$target/debug/chaos" --short --logs "$logs/chaos"
 
 finish

@@ -167,7 +167,7 @@ impl Driver {
         };
         let welcome = self.greet(&mut socket).await?;
         self.expires_in(welcome.token_expires_in_s);
-        self.edges.learn(&welcome.edges);
+        self.edges.learn(&welcome.edges, random);
         let again = self.place.welcomed(&welcome);
         self.inbox.put(Event::Connected { edge, welcome: Box::new(welcome) }).await?;
         self.connected.store(true, Ordering::Release);

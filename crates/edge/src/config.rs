@@ -47,6 +47,12 @@ const CONNECTIONS_MAX: Var = Var::new(
     "WebSockets of this edge at most. An eighth more connections are taken for plain HTTP.",
 )
 .or("10000");
+const HANDSHAKES_PER_S: Var = Var::new(
+    "RALLY_HANDSHAKES_PER_S",
+    Unit::Count,
+    "WebSocket handshakes of this edge a second; a quarter of them may come at once, others wait up to 4 s.",
+)
+.or("400");
 const CONNECTIONS_PER_ADDRESS_MAX: Var = Var::new(
     "RALLY_CONNECTIONS_PER_ADDRESS_MAX",
     Unit::Count,
@@ -104,6 +110,7 @@ impl EdgeConfig {
         TRUSTED_PROXIES,
         LIMIT_EXEMPT,
         CONNECTIONS_MAX,
+        HANDSHAKES_PER_S,
         CONNECTIONS_PER_ADDRESS_MAX,
         CONNECTIONS_PER_USER_MAX,
         AUTH_PER_MINUTE,
@@ -138,6 +145,7 @@ impl EdgeConfig {
 
 fn read_limits(env: &mut Env<'_>) -> Option<LimitsConfig> {
     let sockets_max = env.get_in(&CONNECTIONS_MAX, 1..=1_000_000usize);
+    let handshakes_per_s = env.get_in(&HANDSHAKES_PER_S, 1..=1_000_000u32);
     let connections_per_address_max = env.get_in(&CONNECTIONS_PER_ADDRESS_MAX, 1..=1_000_000usize);
     let sockets_per_user_max = env.get_in(&CONNECTIONS_PER_USER_MAX, 1..=1_000_000usize);
     let mut rate = |var: &Var, burst_of: u32| {
@@ -154,6 +162,7 @@ fn read_limits(env: &mut Env<'_>) -> Option<LimitsConfig> {
         api: api?,
         upgrade: upgrade?,
         page: page?,
+        handshakes_per_s: handshakes_per_s?,
         sockets_max: sockets_max?,
         connections_per_address_max: connections_per_address_max?,
         sockets_per_user_max: sockets_per_user_max?,

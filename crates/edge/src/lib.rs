@@ -17,6 +17,7 @@ pub mod serve;
 pub mod socket;
 pub mod ws;
 
+mod admission;
 mod config;
 mod fanout;
 mod frame;

@@ -18,10 +18,14 @@ use governor::{
 };
 use rally_protocol::client::v1::ErrorCode;
 use rally_units::UserId;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use crate::{
     address::{Addresses, Net},
+    admission::Admission,
     error::Problem,
 };
 
@@ -80,6 +84,8 @@ pub struct LimitsConfig {
     pub upgrade: Rate,
     /// Requests for the page and its files of an address.
     pub page: Rate,
+    /// WebSocket handshakes of this edge a second.
+    pub handshakes_per_s: u32,
     /// WebSockets of this edge.
     pub sockets_max: usize,
     /// Connections of an address.
@@ -94,6 +100,7 @@ pub struct Limits {
     pub addresses: Addresses,
     by_address: [Rates<Net>; Class::ALL.len()],
     by_user: Rates<UserId>,
+    admission: Admission,
     sockets: Arc<Semaphore>,
     connections: Places<Net>,
     users: Places<UserId>,
@@ -112,6 +119,7 @@ impl Limits {
             addresses,
             by_address: Class::ALL.map(|class| Rates::new(rate(class))),
             by_user: Rates::new(config.api),
+            admission: Admission::new(config.handshakes_per_s, Instant::now()),
             sockets: Arc::new(Semaphore::new(config.sockets_max)),
             connections: Places::new(config.connections_per_address_max),
             users: Places::new(config.sockets_per_user_max),
@@ -160,6 +168,14 @@ impl Limits {
             limited("sockets_node");
             Problem::new(ErrorCode::AtCapacity, "this edge is full").retry_after_s(10)
         })
+    }
+
+    /// Waits until a handshake's turn has come.
+    ///
+    /// # Errors
+    /// `at_capacity`: too many come at once.
+    pub async fn handshake(&self) -> Result<(), Problem> {
+        self.admission.enter().await
     }
 
     /// A place for a WebSocket of a user; `None` if the user has too many.
@@ -296,6 +312,7 @@ mod tests {
             api: rate(60, 3),
             upgrade: rate(60, 3),
             page: rate(600, 10),
+            handshakes_per_s: 1_000,
             sockets_max: 2,
             connections_per_address_max: 2,
             sockets_per_user_max: 1,

@@ -31,6 +31,7 @@ use tower_http::{
 };
 
 use crate::{
+    admission,
     api::{self, Api},
     error::Problem,
     headers::{Origins, SecurityHeaders, secure},
@@ -98,6 +99,7 @@ fn describe() {
     describe_counter!(REQUESTS, "HTTP requests, by route, method and status");
     describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "from an HTTP request's headers to its answer's");
     describe_counter!(PANICS, "HTTP handlers that have panicked");
+    admission::describe();
     limits::describe();
     serve::describe();
 }
@@ -234,6 +236,7 @@ async fn upgrade(State(upgrades): State<Arc<Upgrades>>, request: Request) -> Res
     let place = limits.socket()?;
     // Whoever came without a proxy has its place since the connection was accepted.
     let place_of_address = if *client == connected.peer { None } else { limits.connection(*client)? };
+    limits.handshake().await?;
     let guard = (admitted, place, place_of_address, connected);
     ws::upgrade(request, guard, sockets).map_err(|error| {
         crate::metrics::refused(error.label());
@@ -263,6 +266,7 @@ mod tests {
             api: OFTEN,
             upgrade: OFTEN,
             page: OFTEN,
+            handshakes_per_s: 100_000,
             sockets_max: 1,
             connections_per_address_max: 1,
             sockets_per_user_max: 1,

@@ -12,7 +12,7 @@ use rally_protocol::{
 use rally_units::{Incarnation, MatchId, NodeId};
 
 use crate::{
-    Fabric, RedisError,
+    Fabric, Node, Operator, RedisError,
     commands::{Call, Script},
 };
 
@@ -39,20 +39,19 @@ return orders
 ",
 );
 
-impl Fabric {
-    /// Orders a node to do something, within the next seconds. `life` is its present one, as the registry shows it.
-    pub async fn order(
-        &self,
-        keys: &BundleKeys,
-        to: NodeId,
-        life: Incarnation,
-        order: &Order,
-    ) -> Result<(), RedisError> {
-        let sealed = keys.seal_for(context(to, life), &order.to_bytes());
-        let call = Call::keys([names::orders(to)]).bytes(sealed).arg(ORDERS_MAX).arg(TTL.as_millis());
+impl Operator {
+    /// Orders a node to do something, within the next seconds.
+    ///
+    /// # Errors
+    /// Redis cannot be asked.
+    pub async fn order(&self, keys: &BundleKeys, to: &Node, order: &Order) -> Result<(), RedisError> {
+        let sealed = keys.seal_for(context(to.id, to.incarnation), &order.to_bytes());
+        let call = Call::keys([names::orders(to.id)]).bytes(sealed).arg(ORDERS_MAX).arg(TTL.as_millis());
         self.commands().eval("order", &PUSH, call).await.map(drop)
     }
+}
 
+impl Fabric {
     /// What this node has been ordered to do since the last call. What is not sealed for it is left out, and counted.
     pub async fn take_orders(&self, keys: &BundleKeys) -> Result<Vec<Order>, RedisError> {
         let answer = self.commands().eval("take_orders", &POP, Call::keys([names::orders(self.node())])).await?;

@@ -1,6 +1,7 @@
 //! One executable, one role per subcommand.
 
 mod admin_client;
+mod cluster;
 mod dev;
 mod edge;
 mod keys;
@@ -34,6 +35,8 @@ enum Command {
     Worker(NodeArgs),
     /// Brings the database to this version.
     Migrate,
+    /// Shows the nodes of a cluster and its matches; drains a node, moves a match.
+    Cluster(cluster::ClusterArgs),
     /// Asks a node's admin port whether it may have traffic; exits with 0 or 1.
     Health,
     /// Prints new keys: for the cluster's bundles and for access tokens.
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         .mut_subcommand("edge", |edge| edge.after_help(help(&edge::vars())))
         .mut_subcommand("worker", |worker| worker.after_help(help(&worker::vars())))
         .mut_subcommand("migrate", |migrate| migrate.after_help(help(&migrate::vars())))
+        .mut_subcommand("cluster", |cluster| cluster.after_help(help(&cluster::vars())))
         .mut_subcommand("health", |health| health.after_help(help(&[rally_service::admin::VARS])))
         .mut_subcommand("dev", |dev| dev.after_help(help(&[dev::VARS])));
     let cli = match Cli::from_arg_matches(&command.get_matches()) {
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
             Command::Edge(args) => edge::run(args.check_config).await,
             Command::Worker(args) => worker::run(args.check_config).await,
             Command::Migrate => migrate::run().await,
+            Command::Cluster(args) => cluster::run(args).await,
             Command::Health => admin_client::health().await,
             Command::Keys => keys::print(),
         }

@@ -60,7 +60,7 @@ pub(crate) const DATABASE_VARS: &[Var] = &[DATABASE_URL, DATABASE_POOL_MAX];
 /// The variables of every node.
 pub(crate) const VARS: &[Var] = &[REDIS_URL, BUS_URLS, DATABASE_URL, DATABASE_POOL_MAX, CLUSTER_KEYS, NODE_NAME];
 
-const REDIS_SCHEMES: &[&str] = &["redis", "redis-sentinel", "redis-cluster"];
+pub(crate) const REDIS_SCHEMES: &[&str] = &["redis", "redis-sentinel", "redis-cluster"];
 const POSTGRES_SCHEMES: &[&str] = &["postgres", "postgresql"];
 
 /// How often a node fetches operators' orders.

@@ -71,8 +71,10 @@ pub struct PlayArgs {
     #[arg(long)]
     pub no_floor: bool,
     /// Thresholds, separated by commas: NAME>=NUMBER or NAME<=NUMBER. Names: snapshots (received / expected),
-    /// input_p50_ms, input_p99_ms, input_max_ms, interval_p99_ms, gaps, gap_max_ms, reconnects, errors, playing
-    /// (players in a match / players), two_edges (matches on two edges / matches), cost (CPU per snapshot / floor),
+    /// input_p50_ms, input_p99_ms, input_max_ms, interval_p99_ms, gaps, gap_p50_ms, gap_p99_ms, gap_max_ms (the longest
+    /// gap of each player), the same as concerned_gap_... of those whose match moved or whose connection was lost,
+    /// concerned (how many those are), unconcerned_gap_p99_ms (of all others), broken (matches that lost something), moved, paused, away, inputs_unanswered, reconnects,
+    /// errors, playing (players in a match / players), two_edges (matches on two edges / matches), cost (CPU per snapshot / floor),
     /// redis_publishes_per_s.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub expect: Vec<Expectation>,

@@ -18,8 +18,8 @@ use tokio::{sync::Semaphore, time::sleep};
 
 use crate::engine::{Delivery, Order};
 
-/// Connections in the making at once. More would measure the edges' accept queues.
-const DIALS_MAX: usize = 64;
+/// Connections in the making at once, where nothing else is asked for. More would measure the edges' accept queues.
+pub(crate) const DIALS_MAX: usize = 64;
 /// A token that expires sooner than this is refreshed before it is used.
 const TOKEN_LEFT_MIN: Duration = Duration::from_secs(60);
 
@@ -80,6 +80,7 @@ impl Dialer {
         sources: Sources,
         classic: bool,
         players: usize,
+        dials_max: usize,
     ) -> Self {
         Self {
             edges,
@@ -88,7 +89,7 @@ impl Dialer {
             classic,
             name: format!("s{:06x}", getrandom::u32().unwrap_or_else(|_| std::process::id()) & 0xff_ffff),
             accounts: (0..players).map(|_| Mutex::default()).collect(),
-            permits: Semaphore::new(DIALS_MAX),
+            permits: Semaphore::new(dials_max),
             stopping: AtomicBool::new(false),
         }
     }

@@ -180,7 +180,7 @@ impl Engine {
     pub(crate) fn new(setup: Setup) -> io::Result<Self> {
         // Neighbours, who meet in the queue as in private matches, begin at different edges.
         let seats = (0..setup.players).map(|slot| Seat {
-            player: Player::new(setup.script),
+            player: Player::new(setup.script, setup.first_player + slot),
             conn: None,
             generation: 0,
             edge: (setup.first_player + slot) % setup.edges,

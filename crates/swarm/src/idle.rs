@@ -1,6 +1,7 @@
 //! `swarm idle`: connections that say hello and stay, and what each costs the edges in memory.
 
 use std::{
+    cell::Cell,
     fmt::Write as _,
     time::{Duration, Instant},
 };
@@ -8,7 +9,8 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    cli::IdleArgs,
+    cli::{IdleArgs, TargetArgs},
+    dialer::DIALS_MAX,
     nodes::Role,
     player::Script,
     run::{Crowd, Run},
@@ -41,16 +43,73 @@ pub struct IdleReport {
     pub shortfalls: Vec<String>,
 }
 
-/// Runs it.
-pub async fn idle(args: &IdleArgs) -> anyhow::Result<IdleReport> {
-    let crowd = Crowd {
-        players: args.connections,
+/// How a crowd fared that did nothing but stay connected.
+#[derive(Clone, Debug, Serialize)]
+pub struct Held {
+    /// Connections asked for.
+    pub connections: usize,
+    /// Connections at the end.
+    pub connected: usize,
+    /// The most that were missing at once.
+    pub missing_max: usize,
+    /// From the first moment with fewer than before to the last, in seconds; looked at each second.
+    pub missing_s: f64,
+    /// Connections that were lost.
+    pub reconnects: u64,
+    /// What went wrong and how often.
+    pub errors: Errors,
+}
+
+fn crowd(connections: usize, dials_max: usize) -> Crowd {
+    Crowd {
+        players: connections,
         script: Script::Idle,
         classic: false,
         input_every: None,
         batch: Duration::ZERO,
+        dials_max,
         threads: 1,
+    }
+}
+
+/// Keeps so many idle connections open while `during` runs; who is lost comes back at once, all at the same time.
+pub async fn hold<T>(
+    target: &TargetArgs,
+    connections: usize,
+    during: impl Future<Output = T>,
+) -> anyhow::Result<(Held, Option<T>)> {
+    let mut run = Run::start(target, &crowd(connections, connections))?;
+    run.ramp(0, connections).await;
+    run.wait("opening", CONNECT_TIME_MAX, |all| all.connected >= connections).await;
+    let full = run.overview().connected;
+    let (missing_max, missing) = (Cell::new(0), Cell::new(None::<(Instant, Instant)>));
+    let watch = |all: &crate::run::Overview| {
+        missing_max.set(missing_max.get().max(full.saturating_sub(all.connected)));
+        if all.connected < full {
+            let now = Instant::now();
+            missing.set(Some((missing.get().map_or(now, |(since, _)| since), now)));
+        }
+        false
     };
+    let mut output = None;
+    let enough = async { output = Some(during.await) };
+    run.serve("holding", watch, enough).await;
+    let connected = run.overview().connected;
+    let measured = run.finish().await?;
+    let held = Held {
+        connections,
+        connected,
+        missing_max: missing_max.get(),
+        missing_s: missing.get().map_or(0.0, |(since, until)| (until - since).as_secs_f64()),
+        reconnects: measured.reconnects,
+        errors: measured.errors,
+    };
+    Ok((held, output))
+}
+
+/// Runs it.
+pub async fn idle(args: &IdleArgs) -> anyhow::Result<IdleReport> {
+    let crowd = crowd(args.connections, DIALS_MAX);
     let watch = Watch::new(&args.watch)?;
     let settle = Duration::from_secs(args.settle_s);
     let mut run = Run::start(&args.target, &crowd)?;

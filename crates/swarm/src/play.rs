@@ -11,11 +11,12 @@ use serde::Serialize;
 
 use crate::{
     cli::{Pairing, PlayArgs, QueueMode},
+    dialer::DIALS_MAX,
     engine::Stage,
     floor::{Floor, FloorOptions},
     player::Script,
     run::{Crowd, Run, own_cpu_s},
-    stats::{self, Errors, GAP_NS},
+    stats::{self, Continuity, Errors, GAP_NS},
     watch::{self, NodeReport, RedisReport, Watch},
 };
 
@@ -85,10 +86,17 @@ pub struct PlayReport {
     pub inputs_unanswered: u64,
     /// Between two snapshots of a player, in ms.
     pub interval_ms: Times,
+    /// The longest gap of each player, in ms: time without a fresh snapshot beyond the normal interval, whatever
+    /// happened meanwhile.
+    pub gap_ms: Times,
+    /// The same of those players whose match moved or whose connection was lost.
+    pub concerned_gap_ms: Times,
+    /// The same of all others.
+    pub unconcerned_gap_ms: Times,
     /// Intervals above 100 ms.
     pub gaps: u64,
-    /// The longest of them, in ms; 0 if there were none.
-    pub gap_max_ms: f64,
+    /// What became of the matches.
+    pub continuity: Continuity,
     /// Connections that were lost, from the beginning of the run.
     pub reconnects: u64,
     /// What went wrong and how often, from the beginning of the run.
@@ -119,8 +127,45 @@ pub struct PlayReport {
     pub interrupted: bool,
 }
 
-/// Runs it.
+/// What must not have happened and did, for people.
+fn told(continuity: &Continuity) -> String {
+    let Continuity {
+        scores_fell,
+        epochs_fell,
+        ticks_fell,
+        events_missed,
+        events_repeated,
+        abandoned,
+        vanished,
+        seats_lost,
+        ..
+    } = continuity;
+    let all = [
+        (scores_fell, "scores fell"),
+        (epochs_fell, "epochs fell"),
+        (ticks_fell, "ticks fell"),
+        (events_missed, "events missed"),
+        (events_repeated, "events repeated"),
+        (abandoned, "abandoned"),
+        (vanished, "vanished"),
+        (seats_lost, "seats lost"),
+    ];
+    all.iter().filter(|(n, _)| **n > 0).map(|(n, what)| format!("; {n} {what}")).collect()
+}
+
+/// Runs it for as long as `args` say.
 pub async fn play(args: &PlayArgs) -> anyhow::Result<PlayReport> {
+    let window = Duration::from_secs(args.duration_s);
+    // A sleep counts from when it is made.
+    Ok(play_during(args, async { tokio::time::sleep(window).await }).await?.0)
+}
+
+/// Runs it with a window as long as `during`, which begins with it: whatever is done to the cluster meanwhile. Its
+/// output is none when Ctrl-C ended the run before.
+pub async fn play_during<T>(
+    args: &PlayArgs,
+    during: impl Future<Output = T>,
+) -> anyhow::Result<(PlayReport, Option<T>)> {
     let players = args.players.or(args.matches.map(|matches| 2 * matches)).unwrap_or(0);
     if args.pairing == Pairing::Private && (players % 2 == 1 || args.target.edges.len() < 2) {
         bail!("private matches need an even number of players and two edges");
@@ -137,6 +182,7 @@ pub async fn play(args: &PlayArgs) -> anyhow::Result<PlayReport> {
         classic: args.mode == QueueMode::Classic,
         input_every: (args.inputs_per_s > 0.0).then(|| Duration::from_secs_f64(1.0 / args.inputs_per_s)),
         batch: Duration::from_micros(args.batch_us),
+        dials_max: DIALS_MAX,
         threads: args.threads,
     };
     let watch = Watch::new(&args.watch)?;
@@ -155,7 +201,9 @@ pub async fn play(args: &PlayArgs) -> anyhow::Result<PlayReport> {
     let own_before_s = own_cpu_s();
     let began = Instant::now();
     run.enter(Stage::Window);
-    run.wait("measuring", Duration::from_secs(args.duration_s), |_| false).await;
+    let mut output = None;
+    let enough = async { output = Some(during.await) };
+    run.serve("measuring", |_| false, enough).await;
     run.enter(Stage::After);
     let window_s = began.elapsed().as_secs_f64();
     let own_cpu_s = own_cpu_s() - own_before_s;
@@ -192,7 +240,10 @@ pub async fn play(args: &PlayArgs) -> anyhow::Result<PlayReport> {
         inputs_unanswered: measured.inputs_unanswered,
         interval_ms: (&measured.interval_us).into(),
         gaps: measured.gaps,
-        gap_max_ms: measured.gap_max_ns as f64 / 1e6,
+        gap_ms: (&measured.player_gap_us).into(),
+        concerned_gap_ms: (&measured.concerned_gap_us).into(),
+        unconcerned_gap_ms: (&measured.unconcerned_gap_us).into(),
+        continuity: measured.continuity,
         reconnects: measured.reconnects,
         own_cpu_s,
         own_cpu_percent: own_cpu_s / window_s * 100.0,
@@ -209,7 +260,7 @@ pub async fn play(args: &PlayArgs) -> anyhow::Result<PlayReport> {
         errors: measured.errors,
     };
     report.shortfalls = report.judge(args);
-    Ok(report)
+    Ok((report, output))
 }
 
 async fn measure_floor(args: &PlayArgs) -> anyhow::Result<Option<Floor>> {
@@ -221,7 +272,7 @@ async fn measure_floor(args: &PlayArgs) -> anyhow::Result<Option<Floor>> {
 
 impl PlayReport {
     /// The figures that `--expect` knows.
-    fn figures(&self) -> Vec<(&'static str, Option<f64>)> {
+    pub fn figures(&self) -> Vec<(&'static str, Option<f64>)> {
         let part = |of: usize, all: usize| (all > 0).then(|| of as f64 / all as f64);
         vec![
             ("snapshots", self.snapshots_ratio),
@@ -230,7 +281,19 @@ impl PlayReport {
             ("input_max_ms", self.input_ms.max),
             ("interval_p99_ms", self.interval_ms.p99),
             ("gaps", Some(self.gaps as f64)),
-            ("gap_max_ms", Some(self.gap_max_ms)),
+            ("gap_p50_ms", self.gap_ms.p50),
+            ("gap_p99_ms", self.gap_ms.p99),
+            ("gap_max_ms", self.gap_ms.max),
+            ("concerned", Some(self.concerned_gap_ms.count as f64)),
+            ("concerned_gap_p50_ms", self.concerned_gap_ms.p50),
+            ("concerned_gap_p99_ms", self.concerned_gap_ms.p99),
+            ("concerned_gap_max_ms", self.concerned_gap_ms.max),
+            ("unconcerned_gap_p99_ms", self.unconcerned_gap_ms.p99),
+            ("broken", Some(self.continuity.broken() as f64)),
+            ("moved", Some(self.continuity.moved as f64)),
+            ("paused", Some(self.continuity.paused as f64)),
+            ("away", Some(self.continuity.away as f64)),
+            ("inputs_unanswered", Some(self.inputs_unanswered as f64)),
             ("reconnects", Some(self.reconnects as f64)),
             ("errors", Some(stats::total(&self.errors) as f64)),
             ("playing", part(self.playing, self.players / 2 * 2)),
@@ -284,7 +347,18 @@ impl PlayReport {
         writeln!(out, "  inputs               {} sent, {} unanswered", self.inputs_sent, self.inputs_unanswered)?;
         writeln!(out, "  snapshot interval    {} ms", times(&self.interval_ms))?;
         let gap_above_ms = GAP_NS / 1_000_000;
-        writeln!(out, "  gaps above {gap_above_ms} ms    {}, the longest {:.0} ms", self.gaps, self.gap_max_ms)?;
+        writeln!(
+            out,
+            "  longest gap          {} ms, of each player; {} above {gap_above_ms} ms",
+            times(&self.gap_ms),
+            self.gaps
+        )?;
+        let Continuity { moved, paused, away, .. } = self.continuity;
+        writeln!(
+            out,
+            "  matches, as seen     {moved} moved, {paused} paused, {away} absences{}",
+            told(&self.continuity)
+        )?;
         writeln!(out, "  reconnects           {}", self.reconnects)?;
         writeln!(out, "  errors               {}", stats::listed(&self.errors))?;
         let us = |us: Option<f64>| us.map_or("-".to_owned(), |us| format!("{us:.2} us"));

@@ -43,6 +43,8 @@ pub(crate) struct Crowd {
     pub(crate) classic: bool,
     pub(crate) input_every: Option<Duration>,
     pub(crate) batch: Duration,
+    /// Connections in the making at once.
+    pub(crate) dials_max: usize,
     pub(crate) threads: usize,
 }
 
@@ -129,7 +131,7 @@ impl Run {
             firsts.push(first);
         }
         Ok(Self {
-            dialer: Arc::new(Dialer::new(edges.clone(), encoding, sources, crowd.classic, players)),
+            dialer: Arc::new(Dialer::new(edges.clone(), encoding, sources, crowd.classic, players, crowd.dials_max)),
             latest: vec![Progress::default(); threads],
             edges: edges.len(),
             ramp_per_s: target.ramp_per_s,
@@ -172,7 +174,12 @@ impl Run {
     }
 
     /// Does what engines ask for, and shows how it goes, until `enough`, `done`, or a Ctrl-C.
-    async fn serve(&mut self, what: &str, done: impl Fn(&Overview) -> bool, enough: impl Future<Output = ()>) -> bool {
+    pub(crate) async fn serve(
+        &mut self,
+        what: &str,
+        done: impl Fn(&Overview) -> bool,
+        enough: impl Future<Output = ()>,
+    ) -> bool {
         if self.interrupted || done(&self.overview()) {
             return !self.interrupted;
         }

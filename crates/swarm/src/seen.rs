@@ -14,6 +14,8 @@ const BALLS_SEEN: usize = 10;
 pub(crate) struct Seen {
     pub(crate) match_id: [u8; 16],
     pub(crate) tick: u32,
+    pub(crate) epoch: u32,
+    pub(crate) score: [u8; 2],
     pub(crate) phase: Phase,
     pub(crate) ack: [u32; 2],
     pub(crate) paddles: [(i16, i8); 2],
@@ -43,6 +45,8 @@ impl From<&Snapshot> for Seen {
         Self {
             match_id: *snapshot.match_id.as_bytes(),
             tick: snapshot.tick.0,
+            epoch: snapshot.epoch.0,
+            score: snapshot.score,
             phase: snapshot.phase,
             ack: snapshot.ack,
             paddles: snapshot.paddles.map(|(y, dir)| (y, dir.into())),
@@ -68,7 +72,7 @@ pub(crate) fn skim(bytes: &[u8]) -> Option<Seen> {
     *rest = behind;
     let tick = read_int(rest).ok()?;
     let _clock: u32 = read_int(rest).ok()?;
-    let _epoch: u32 = read_int(rest).ok()?;
+    let epoch = read_int(rest).ok()?;
     let phase = Phase::from_number(read_int(rest).ok()?)?;
     list(rest, 2)?;
     let ack = [read_int(rest).ok()?, read_int(rest).ok()?];
@@ -78,15 +82,22 @@ pub(crate) fn skim(bytes: &[u8]) -> Option<Seen> {
         list(rest, 2)?;
         *paddle = (read_int(rest).ok()?, read_int(rest).ok()?);
     }
-    let balls_len = (read_array_len(rest).ok()? as usize).min(BALLS_SEEN);
+    let balls_sent = read_array_len(rest).ok()? as usize;
     let mut balls = [[0; 4]; BALLS_SEEN];
-    for ball in &mut balls[..balls_len] {
+    for ball in 0..balls_sent {
         list(rest, 4)?;
-        for number in ball {
+        let mut numbers = [0; 4];
+        for number in &mut numbers {
             *number = read_int(rest).ok()?;
         }
+        if let Some(seen) = balls.get_mut(ball) {
+            *seen = numbers;
+        }
     }
-    Some(Seen { match_id: *match_id, tick, phase, ack, paddles, balls, balls_len })
+    let balls_len = balls_sent.min(BALLS_SEEN);
+    list(rest, 2)?;
+    let score = [read_int(rest).ok()?, read_int(rest).ok()?];
+    Some(Seen { match_id: *match_id, tick, epoch, score, phase, ack, paddles, balls, balls_len })
 }
 
 /// A list of exactly this length begins here.
@@ -136,6 +147,7 @@ mod tests {
     #[test]
     fn broken_bytes_are_not_seen() {
         let bytes = ServerMessage::from(snapshot()).encode(Encoding::Msgpack).expect("encodes");
+        // What is read ends with the score; skills, the power-up and effects follow it.
         let needed = bytes.len() - 30;
         for cut in 0..needed {
             assert_eq!(skim(&bytes[..cut]), None, "cut at {cut}");

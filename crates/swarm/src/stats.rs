@@ -11,6 +11,67 @@ const TIME_US_MAX: u64 = 60_000_000;
 /// An interval between two snapshots that is longer than this is a gap: a player sees it.
 pub(crate) const GAP_NS: u64 = 100_000_000;
 
+/// Between two snapshots when all is well.
+pub(crate) const INTERVAL_NS: u64 = 16_666_667;
+
+/// What must never happen to a match, and what may, as its players saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Continuity {
+    /// `moved` events: the match went on at another worker.
+    pub moved: u64,
+    /// `paused` events, whoever caused them.
+    pub paused: u64,
+    /// `away` events: the opponent, or oneself, was found to be gone.
+    pub away: u64,
+    /// Scores that fell.
+    pub scores_fell: u64,
+    /// Snapshots of an older epoch than one seen before.
+    pub epochs_fell: u64,
+    /// Snapshots of an older tick of the same epoch.
+    pub ticks_fell: u64,
+    /// The most ticks that a new owner went back behind what was seen.
+    pub rewound_ticks_max: u64,
+    /// Numbers of match events that were left out.
+    pub events_missed: u64,
+    /// Match events that came twice.
+    pub events_repeated: u64,
+    /// Matches that were declared void.
+    pub abandoned: u64,
+    /// Matches that were there and could not be found again.
+    pub vanished: u64,
+    /// Players who were told to stay away (4401, 4409).
+    pub seats_lost: u64,
+}
+
+impl Continuity {
+    /// Everything in it that must never happen.
+    pub fn broken(&self) -> u64 {
+        self.scores_fell
+            + self.epochs_fell
+            + self.ticks_fell
+            + self.events_missed
+            + self.events_repeated
+            + self.abandoned
+            + self.vanished
+            + self.seats_lost
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.moved += other.moved;
+        self.paused += other.paused;
+        self.away += other.away;
+        self.scores_fell += other.scores_fell;
+        self.epochs_fell += other.epochs_fell;
+        self.ticks_fell += other.ticks_fell;
+        self.rewound_ticks_max = self.rewound_ticks_max.max(other.rewound_ticks_max);
+        self.events_missed += other.events_missed;
+        self.events_repeated += other.events_repeated;
+        self.abandoned += other.abandoned;
+        self.vanished += other.vanished;
+        self.seats_lost += other.seats_lost;
+    }
+}
+
 /// Errors by their codes, which are ours and the protocol's: few.
 pub type Errors = BTreeMap<String, ErrorCount>;
 
@@ -55,8 +116,14 @@ pub(crate) struct Stats {
     pub(crate) joined_ns: u64,
     pub(crate) input_us: Histogram<u64>,
     pub(crate) interval_us: Histogram<u64>,
+    /// The longest gap of each player: time without a fresh snapshot beyond the normal interval.
+    pub(crate) player_gap_us: Histogram<u64>,
+    /// The same of those whose match moved or whose connection was lost.
+    pub(crate) concerned_gap_us: Histogram<u64>,
+    /// And of all others.
+    pub(crate) unconcerned_gap_us: Histogram<u64>,
     pub(crate) gaps: u64,
-    pub(crate) gap_max_ns: u64,
+    pub(crate) continuity: Continuity,
     pub(crate) inputs_sent: u64,
     pub(crate) inputs_unanswered: u64,
     pub(crate) events: u64,
@@ -78,8 +145,11 @@ impl Default for Stats {
             joined_ns: 0,
             input_us: histogram(),
             interval_us: histogram(),
+            player_gap_us: histogram(),
+            concerned_gap_us: histogram(),
+            unconcerned_gap_us: histogram(),
             gaps: 0,
-            gap_max_ns: 0,
+            continuity: Continuity::default(),
             inputs_sent: 0,
             inputs_unanswered: 0,
             events: 0,
@@ -140,7 +210,6 @@ impl Stats {
     pub(crate) fn silence(&mut self, silence_ns: u64) {
         if silence_ns > GAP_NS {
             self.gaps += 1;
-            self.gap_max_ns = self.gap_max_ns.max(silence_ns);
         }
     }
 
@@ -153,8 +222,11 @@ impl Stats {
         // Same bounds everywhere: nothing can be out of them.
         let _ = self.input_us.add(&other.input_us);
         let _ = self.interval_us.add(&other.interval_us);
+        let _ = self.player_gap_us.add(&other.player_gap_us);
+        let _ = self.concerned_gap_us.add(&other.concerned_gap_us);
+        let _ = self.unconcerned_gap_us.add(&other.unconcerned_gap_us);
         self.gaps += other.gaps;
-        self.gap_max_ns = self.gap_max_ns.max(other.gap_max_ns);
+        self.continuity.add(&other.continuity);
         self.inputs_sent += other.inputs_sent;
         self.inputs_unanswered += other.inputs_unanswered;
         self.events += other.events;

@@ -7,7 +7,7 @@ use crate::{eventually_ok, redis::Redis, redis::cli};
 /// How many slots a cluster has.
 pub const SLOTS: u16 = 16_384;
 
-/// Masters, without replicas: enough for redirections, moved slots and a node's death.
+/// Masters: enough for redirections, moved slots and a node's death.
 const MASTERS: u16 = 3;
 
 /// Three masters on loopback that share all slots: node 0 has 0 to 5461, node 1 to 10922, node 2 the rest.
@@ -15,14 +15,26 @@ const MASTERS: u16 = 3;
 pub struct RedisCluster {
     nodes: Vec<Redis>,
     ids: Vec<String>,
+    /// One of each master, or none at all.
+    replicas: Vec<Redis>,
 }
 
 impl RedisCluster {
     /// Starts them; returns once each says that the cluster is ok and knows the others.
     pub async fn start() -> Self {
+        Self::start_all(false).await
+    }
+
+    /// The same with a replica of each master, which takes over when its master has been silent for two seconds.
+    pub async fn start_with_replicas() -> Self {
+        Self::start_all(true).await
+    }
+
+    async fn start_all(with_replicas: bool) -> Self {
         let mut nodes = Vec::new();
         let mut bus_ports = Vec::new();
-        for _ in 0..MASTERS {
+        let count = if with_replicas { 2 * MASTERS } else { MASTERS };
+        for _ in 0..count {
             let (node, bus_port) = start_node().await;
             nodes.push(node);
             bus_ports.push(bus_port);
@@ -38,11 +50,37 @@ impl RedisCluster {
             let (port, bus_port) = (node.port().to_string(), bus_port.to_string());
             nodes[0].cli(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus_port]).await;
         }
-        let cluster = Self { nodes, ids };
-        for node in &cluster.nodes {
-            eventually_ok(Duration::from_secs(30), || is_ok(node.port())).await;
+        let replicas = nodes.split_off(MASTERS.into());
+        let cluster = Self { nodes, ids, replicas };
+        for node in cluster.nodes.iter().chain(&cluster.replicas) {
+            eventually_ok(Duration::from_secs(30), || is_ok(node.port(), count)).await;
+        }
+        for (replica, master) in cluster.replicas.iter().zip(&cluster.ids) {
+            replica.cli(&["CLUSTER", "REPLICATE", master]).await;
+        }
+        for replica in &cluster.replicas {
+            eventually_ok(Duration::from_secs(30), || has_copied(replica.port())).await;
         }
         cluster
+    }
+
+    /// Kills a master for good; its replica, which there must be, takes over after a while.
+    pub async fn kill_master(&mut self, i: usize) {
+        self.nodes[i].kill().await;
+    }
+
+    /// Whether the replica of a master has taken its place, and all other nodes take the cluster for whole again.
+    ///
+    /// # Panics
+    /// When there are no replicas.
+    pub async fn has_taken_over(&self, i: usize) -> bool {
+        let others = self.nodes.iter().enumerate().filter(|(other, _)| *other != i).map(|(_, node)| node);
+        for node in others.chain(&self.replicas) {
+            if !cli(node.port(), &["CLUSTER", "INFO"]).await.is_ok_and(|info| info.contains("cluster_state:ok")) {
+                return false;
+            }
+        }
+        cli(self.replicas[i].port(), &["ROLE"]).await.is_ok_and(|role| role.starts_with("master"))
     }
 
     /// `redis-cluster://…` naming all nodes, as fred reads it.
@@ -138,10 +176,17 @@ fn holds(range: &str, slot: u16) -> bool {
     matches!((from.parse::<u16>(), to.parse::<u16>()), (Ok(from), Ok(to)) if (from..=to).contains(&slot))
 }
 
-async fn is_ok(port: u16) -> Result<(), String> {
+/// Whether a replica follows its master and has its data.
+pub(crate) async fn has_copied(port: u16) -> Result<(), String> {
+    let info = cli(port, &["INFO", "replication"]).await?;
+    let is_up = info.lines().any(|line| line.trim() == "master_link_status:up");
+    if is_up { Ok(()) } else { Err(format!("no copy yet: {info}")) }
+}
+
+async fn is_ok(port: u16, known: u16) -> Result<(), String> {
     let info = cli(port, &["CLUSTER", "INFO"]).await?;
     let wanted =
-        ["cluster_state:ok", &format!("cluster_known_nodes:{MASTERS}"), &format!("cluster_slots_assigned:{SLOTS}")];
+        ["cluster_state:ok", &format!("cluster_known_nodes:{known}"), &format!("cluster_slots_assigned:{SLOTS}")];
     let missing = wanted.iter().find(|w| !info.lines().any(|l| l.trim() == **w));
     missing.map_or(Ok(()), |m| Err(format!("no {m} in {info}")))
 }

@@ -9,9 +9,11 @@ pub mod eventually;
 pub mod postgres;
 pub mod proxy;
 pub mod redis;
+pub mod sentinel;
 
 pub use cluster::RedisCluster;
 pub use eventually::{eventually, eventually_ok};
 pub use postgres::{Postgres, TestDb};
 pub use proxy::{Proxy, Way};
 pub use redis::Redis;
+pub use sentinel::RedisSentinel;

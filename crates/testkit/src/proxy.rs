@@ -11,7 +11,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
         TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
+        tcp::{ReadHalf, WriteHalf},
     },
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -45,9 +45,28 @@ struct Faults {
     to_target: Flow,
     to_client: Flow,
     delay: Duration,
+    stutter: Option<Stutter>,
     refuses: bool,
     /// Connections made before this number rose are dropped.
     generation: u64,
+    /// They end with a reset rather than in order.
+    resets: bool,
+}
+
+/// Some chunks, in percent and drawn by a counter's hash, are held for a while; those behind them wait, as TCP has it.
+#[derive(Clone, Copy, Debug)]
+struct Stutter {
+    percent: u8,
+    hold: Duration,
+}
+
+impl Stutter {
+    /// How long the `n`th chunk waits.
+    fn of(self, n: u32) -> Duration {
+        // Knuth's multiplicative hash: neighbours are far apart, and nothing is left to chance.
+        let drawn = (u64::from(n.wrapping_mul(2_654_435_761)) * 100) >> 32;
+        if drawn < u64::from(self.percent) { self.hold } else { Duration::ZERO }
+    }
 }
 
 /// Listens on a free port of 127.0.0.1 and passes bytes on to its target, until told otherwise. Lives on the runtime
@@ -104,14 +123,25 @@ impl Proxy {
         self.faults.send_modify(|f| f.delay = delay);
     }
 
+    /// So many chunks in a hundred wait for this long, in each direction, and what comes behind them waits with them: a
+    /// lost packet that is sent again. Which ones depends on their number only: every run holds the same.
+    pub fn stutter(&self, percent: u8, hold: Duration) {
+        self.faults.send_modify(|f| f.stutter = Some(Stutter { percent, hold }));
+    }
+
     /// Whether new connections are closed at once.
     pub fn refuse(&self, refuses: bool) {
         self.faults.send_modify(|f| f.refuses = refuses);
     }
 
-    /// Closes all connections of this moment.
+    /// Closes all connections of this moment, in order.
     pub fn drop_connections(&self) {
-        self.faults.send_modify(|f| f.generation += 1);
+        self.faults.send_modify(|f| (f.generation, f.resets) = (f.generation + 1, false));
+    }
+
+    /// Resets all connections of this moment (RST): as when the other machine has gone and another answers for it.
+    pub fn reset_connections(&self) {
+        self.faults.send_modify(|f| (f.generation, f.resets) = (f.generation + 1, true));
     }
 
     /// Ends every fault.
@@ -152,17 +182,24 @@ async fn connection(client: TcpStream, target: SocketAddr, mut faults: watch::Re
     let born = faults.borrow_and_update().generation;
     let Ok(server) = TcpStream::connect(target).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let ((client_in, client_out), (server_in, server_out)) = (client.into_split(), server.into_split());
-    let pass = async {
-        tokio::join!(
-            direction(client_in, server_out, faults.clone(), |f| f.to_target),
-            direction(server_in, client_out, faults.clone(), |f| f.to_client),
-        )
-    };
     let mut dropped = faults.clone();
-    tokio::select! {
-        _ = pass => {}
-        _ = dropped.wait_for(|f| f.generation != born) => {}
+    // Dropping a half shuts its direction down in order, so that both sockets are cut as a whole.
+    let (mut client, mut server) = (client, server);
+    let resets = {
+        let ((client_in, client_out), (server_in, server_out)) = (client.split(), server.split());
+        let pass = async {
+            tokio::join!(
+                direction(client_in, server_out, faults.clone(), 0, |f| f.to_target),
+                direction(server_in, client_out, faults.clone(), 1 << 16, |f| f.to_client),
+            )
+        };
+        tokio::select! {
+            _ = pass => false,
+            dropped = dropped.wait_for(|f| f.generation != born) => dropped.is_ok_and(|f| f.resets),
+        }
+    };
+    if resets {
+        let _ = (client.set_zero_linger(), server.set_zero_linger());
     }
 }
 
@@ -170,9 +207,10 @@ async fn connection(client: TcpStream, target: SocketAddr, mut faults: watch::Re
 const CHUNKS_MAX: usize = 1024;
 
 async fn direction(
-    from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
     faults: watch::Receiver<Faults>,
+    first_chunk: u32,
     flow: impl Fn(&Faults) -> Flow,
 ) -> io::Result<()> {
     let (queue, mut queued) = mpsc::channel::<(Instant, Vec<u8>)>(CHUNKS_MAX);
@@ -183,17 +221,19 @@ async fn direction(
         }
         to.shutdown().await
     };
-    tokio::try_join!(read(from, queue, faults, flow), write).map(|_| ())
+    tokio::try_join!(read(from, queue, faults, first_chunk, flow), write).map(|_| ())
 }
 
 async fn read(
-    mut from: OwnedReadHalf,
+    mut from: ReadHalf<'_>,
     queue: mpsc::Sender<(Instant, Vec<u8>)>,
     mut faults: watch::Receiver<Faults>,
+    first_chunk: u32,
     flow: impl Fn(&Faults) -> Flow,
 ) -> io::Result<()> {
     let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
     let mut has_hole = false;
+    let mut chunks = first_chunk;
     let mut buffer = vec![0; 64 * 1024];
     loop {
         faults.wait_for(|f| flow(f) != Flow::Held).await.map_err(|_| gone())?;
@@ -208,7 +248,9 @@ async fn read(
         };
         let (flow_now, delay) = {
             let f = faults.borrow();
-            (flow(&f), f.delay)
+            // The two directions begin far apart, or they would stutter together.
+            chunks = chunks.wrapping_add(1);
+            (flow(&f), f.delay + f.stutter.map_or(Duration::ZERO, |s| s.of(chunks)))
         };
         has_hole |= flow_now == Flow::Swallowed;
         match (n, has_hole) {

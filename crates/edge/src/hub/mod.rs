@@ -5,6 +5,7 @@
 //! other task.
 
 mod attaching;
+mod balance;
 mod batch;
 mod creating;
 mod drain;

@@ -69,6 +69,8 @@ pub(super) struct Hub {
     pub(super) last_request: u64,
     pub(super) refreshing: bool,
     pub(super) drain: Option<Drain>,
+    /// For how many looks in a row this edge has had more than its share of connections.
+    pub(super) crowded_looks: u32,
     /// Readers to whom something was queued in this turn.
     pub(super) unflushed: Vec<SharedPeer>,
     pub(super) scratch: Vec<MatchId>,
@@ -174,6 +176,7 @@ impl Hub {
             last_request: 0,
             refreshing: false,
             drain: None,
+            crowded_looks: 0,
             unflushed: Vec::new(),
             scratch: Vec::new(),
             creating: HashMap::new(),
@@ -376,6 +379,7 @@ impl Hub {
             self.metrics.matches.set(self.matches.len() as f64);
             self.pairs.take_stats().record();
             self.set_load();
+            self.balance();
             self.forget_the_dead(now);
         }
         if comes_due(&mut self.due.tickets, now, TICKETS_PERIOD) {

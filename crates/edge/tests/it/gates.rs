@@ -280,6 +280,32 @@ async fn handshakes_are_limited_in_time() {
 }
 
 #[tokio::test]
+async fn a_storm_is_let_in_at_a_pace_and_the_rest_told_when_to_come() {
+    let (_cluster, site) = site(|bounds| bounds.limits.handshakes_per_s = 4).await;
+    let began = std::time::Instant::now();
+    let handshakes = futures_util::future::join_all((0..30).map(|_| async {
+        let result = upgrade(&site, me(), &[]).await;
+        (began.elapsed(), result)
+    }));
+    let (mut let_in, mut refused) = (Vec::new(), 0);
+    for (at, result) in handshakes.await {
+        match result {
+            Ok(socket) => let_in.push((at, socket)),
+            Err(answer) => {
+                answer.problem(503, "at_capacity");
+                let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+                assert!((4..=6).contains(&seconds), "{seconds}");
+                refused += 1;
+            }
+        }
+    }
+    // One at once and four seconds of four each; a busy machine may send some of them later.
+    assert!((17..=24).contains(&let_in.len()), "{}", let_in.len());
+    assert_eq!(let_in.len() + refused, 30);
+    assert!(let_in.iter().any(|(at, _)| *at >= std::time::Duration::from_secs(3)), "nobody had to wait");
+}
+
+#[tokio::test]
 async fn sockets_are_limited_by_user() {
     let (cluster, site) = site(|bounds| bounds.limits.sockets_per_user_max = 2).await;
     let user = UserInfo { id: cluster.guest("ada").await, name: "ada".into(), guest: true };

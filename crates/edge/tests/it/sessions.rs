@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use rally_protocol::{
     client::{
         codec::Encoding,
-        v1::{JoinAs, Place, Resume, ServerMessage},
+        v1::{JoinAs, Ping, Place, Resume, ServerMessage},
     },
     cluster::v1::Control,
 };
@@ -111,4 +112,60 @@ async fn a_drain_sends_everybody_elsewhere_and_players_of_a_match_one_by_one() {
         edge.fabric.nodes().iter().any(|found| found.id == node && found.load.draining)
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_new_edge_gets_its_share_of_idle_people_and_of_nobody_else() {
+    const IDLE: usize = 150;
+    let cluster = Cluster::without_database().await;
+    let edge = cluster.edge_at("edge", Some("http://edge")).await;
+    let mut worker = cluster.worker("worker").await;
+    let match_id = new_match();
+    worker.own(match_id).await;
+    let mut player = Client::open(&edge, Encoding::Msgpack, somebody()).await;
+    player.ask_in(match_id, JoinAs::Player).await;
+    worker.let_in(match_id, Place::Left, 1).await;
+    player.joined().await;
+    let mut idle = Vec::new();
+    for _ in 0..IDLE {
+        idle.push(Client::open(&edge, Encoding::Msgpack, somebody()).await);
+    }
+    let node = edge.node();
+    let _second = cluster.edge_at("second", Some("http://second")).await;
+
+    let left = async {
+        let reasons = futures_util::stream::iter(idle.into_iter().map(|mut client| async move {
+            let reason = client.until(|message| match message {
+                ServerMessage::Reconnect(reconnect) => Some(reconnect.reason.clone()),
+                _ => None,
+            });
+            let reason = tokio::time::timeout(LONG, reason).await.ok()?;
+            assert_eq!(client.closed().await, 1012);
+            Some(reason)
+        }));
+        // Until enough have left for the others to be within their share.
+        let mut left = Box::pin(reasons.buffer_unordered(IDLE).filter_map(async |reason| reason));
+        for _ in 0..IDLE / 6 {
+            assert_eq!(left.next().await.as_deref(), Some("rebalance"));
+        }
+        // Whoever is left may stay.
+        edge.sockets.len()
+    };
+    // Who plays must be heard of.
+    let pings = async {
+        loop {
+            player.say(Ping { t: 0 }).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    let left = async {
+        tokio::select! {
+            left = left => left,
+            () = pings => unreachable!(),
+        }
+    };
+    let still_here = worker.tick_during(node, match_id, 1, left).await;
+    assert!(still_here > IDLE / 2, "{still_here}");
+    player.input(match_id, 1).await;
+    assert!(matches!(worker.next().await, (_, _, Said::Inputs(_))), "the player was left alone");
 }

@@ -170,6 +170,32 @@ async fn trap_a_half_open_link_is_found_and_replaced() {
     }
 }
 
+/// A slow link is late and never dead: neither a far Redis nor lost packets cost a node its lease.
+#[tokio::test]
+async fn a_slow_link_is_late_and_never_dead() {
+    let redis = Redis::start().await;
+    let proxy = Proxy::start(redis.port()).await;
+    let mut slow = node(&proxy.url(&redis.url()), "slow").await;
+    let mut other = node(&redis.url(), "other").await;
+    for name in ["far", "stuttering"] {
+        match name {
+            "far" => proxy.delay(Duration::from_millis(100)),
+            _ => proxy.stutter(5, Duration::from_millis(200)),
+        }
+        // A moment in which the new pace may cost a probe; from then on nothing may end.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        slow.link_is_up().await;
+        let began = clock();
+        while clock().since(began) < Duration::from_secs(4) {
+            assert!(slow.fabric.lease().holds(clock()), "{name}: after {:?}", clock().since(began));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        gets_through(&other, &mut slow).await;
+        gets_through(&slow, &mut other).await;
+        proxy.heal();
+    }
+}
+
 /// The same with a Redis that hangs: all its sockets stay open.
 #[tokio::test]
 async fn trap_a_redis_that_hangs_is_found() {

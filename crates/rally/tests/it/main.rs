@@ -14,6 +14,7 @@ mod forged;
 mod limits;
 mod manifests;
 mod matches;
+mod operator;
 mod outliving;
 mod reconnecting;
 mod secrets;

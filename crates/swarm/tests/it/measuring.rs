@@ -81,7 +81,11 @@ async fn sees_a_silence() {
     cluster.world.silent_after.store(60, SeqCst);
     let report = playing(&cluster, "--players 2 --duration-s 3").await;
     assert!(report.gaps >= 2, "{}", report.table());
-    assert!((480.0..=1_500.0).contains(&report.gap_max_ms), "{}", report.table());
+    // Half a second each, beyond the interval that would have been.
+    assert_eq!(report.gap_ms.count, 2, "{}", report.table());
+    let (p50, max) = (report.gap_ms.p50.unwrap(), report.gap_ms.max.unwrap());
+    assert!(p50 >= 470.0 && (480.0..=1_500.0).contains(&max), "{}", report.table());
+    assert_eq!(report.continuity.broken(), 0, "{}", report.table());
     assert!(report.snapshots_ratio.unwrap() < 0.95, "{}", report.table());
 }
 

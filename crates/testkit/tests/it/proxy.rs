@@ -88,6 +88,35 @@ async fn delay_is_added_each_way() {
 }
 
 #[tokio::test]
+async fn some_chunks_are_held_and_their_order_stays() {
+    let proxy = Proxy::start(echo().await).await;
+    let mut stream = connect(&proxy).await;
+    proxy.stutter(5, Duration::from_millis(100));
+    let (mut held, mut quick) = (0, 0);
+    for n in 0..100u8 {
+        let started = Instant::now();
+        stream.write_all(&[n]).await.unwrap();
+        let mut byte = [0];
+        stream.read_exact(&mut byte).await.unwrap();
+        assert_eq!(byte, [n]);
+        if started.elapsed() >= Duration::from_millis(100) { held += 1 } else { quick += 1 }
+    }
+    // Five or six of a hundred each way; a busy machine may make some more seem held.
+    assert!((8..=40).contains(&held), "{held} held, {quick} quick");
+}
+
+#[tokio::test]
+async fn connections_are_reset_at_will() {
+    let proxy = Proxy::start(echo().await).await;
+    let mut stream = connect(&proxy).await;
+    assert!(echoes(&mut stream).await);
+    proxy.reset_connections();
+    let error = stream.read(&mut [0]).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert!(echoes(&mut connect(&proxy).await).await);
+}
+
+#[tokio::test]
 async fn connections_are_dropped_and_refused_at_will() {
     let proxy = Proxy::start(echo().await).await;
     let mut stream = connect(&proxy).await;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use rally_testkit::{Redis, RedisCluster, eventually};
+use rally_testkit::{Redis, RedisCluster, RedisSentinel, eventually};
 use tokio::io::AsyncReadExt as _;
 
 use crate::{folder_of, is_alive};
@@ -95,4 +95,29 @@ async fn a_cluster_notices_a_dead_node() {
         cluster.node(0).cli(&["CLUSTER", "INFO"]).await.contains("cluster_state:fail")
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_replica_of_a_cluster_takes_over_with_its_data() {
+    let mut cluster = RedisCluster::start_with_replicas().await;
+    let owner = cluster.owner_of(cluster.slot_of("{a}1").await).await;
+    cluster.node(owner).cli(&["SET", "{a}1", "one"]).await;
+    cluster.node(owner).cli(&["WAIT", "1", "5000"]).await;
+    assert!(!cluster.has_taken_over(owner).await);
+    cluster.kill_master(owner).await;
+    eventually(Duration::from_secs(30), async || cluster.has_taken_over(owner).await).await;
+    let other = (owner + 1) % 3;
+    eventually(Duration::from_secs(30), async || {
+        cluster.node(other).cli(&["CLUSTER", "INFO"]).await.contains("cluster_state:ok")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sentinels_put_the_replica_in_the_masters_place() {
+    let mut sentinel = RedisSentinel::start().await;
+    assert!(sentinel.url().starts_with("redis-sentinel://127.0.0.1:"));
+    assert!(!sentinel.has_taken_over().await);
+    sentinel.kill_master().await;
+    eventually(Duration::from_secs(30), async || sentinel.has_taken_over().await).await;
 }

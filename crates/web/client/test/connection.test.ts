@@ -137,25 +137,50 @@ describe("reconnecting", () => {
     expect(await retry()).toBe(187.5);
   });
 
-  test("after two failures it tries the other edges, and stays with the one that answers", async () => {
+  test("tries one edge after the other, and begins again with the one that answers", async () => {
     await live();
     env.last.closes(1006);
     const urls: string[] = [];
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < 4; i++) {
       await retry();
       urls.push(env.last.url);
       env.last.closes(1006);
     }
-    expect(urls).toEqual(["ws://one:8080/ws", "ws://one:8080/ws", "wss://two:8443/ws", "wss://two:8443/ws", "ws://one:8080/ws"]);
-    await retry();
-    env.last.closes(1006);
+    expect(urls).toEqual(["wss://two:8443/ws", "ws://one:8080/ws", "wss://two:8443/ws", "ws://one:8080/ws"]);
     await retry();
     expect(env.last.url).toBe("wss://two:8443/ws");
     env.last.opens();
     env.last.says(welcome({ edge: "two" }));
     env.last.closes(1006);
     await retry();
-    expect(env.last.url).toBe("wss://two:8443/ws");
+    expect(env.last.url).toBe("ws://one:8080/ws");
+  });
+
+  test("the people of one edge spread over all others", async () => {
+    const edges = [HOME, "http://b:1", "http://c:1", "http://d:1"];
+    const first = new Set<string>();
+    for (const randomNumber of [0, 0.2, 0.4, 0.6, 0.8, 0.99]) {
+      env = new FakeEnv();
+      env.randomNumber = randomNumber;
+      connection = new Connection(env, { fresh: () => token() }, HOME);
+      await live({ edges });
+      env.last.closes(1006);
+      await retry();
+      first.add(env.last.url);
+    }
+    expect(first.size).toBe(3);
+    expect(first).not.toContain("ws://one:8080/ws");
+  });
+
+  test("its own origin is not forgotten when no edge names it", async () => {
+    await live({ edges: [OTHER] });
+    env.last.closes(1006);
+    await retry();
+    env.last.opens();
+    env.last.says(welcome({ edges: [OTHER] }));
+    env.last.closes(1006);
+    await retry();
+    expect(env.last.url).toBe("ws://one:8080/ws");
   });
 
   test("an edge that says odd URLs changes nothing", async () => {
@@ -233,6 +258,7 @@ describe("being told to go", () => {
     expect(env.sockets).toHaveLength(1);
     await env.pass(1);
     expect(env.sockets).toHaveLength(2);
+    expect(env.last.url).toBe("wss://two:8443/ws");
   });
 });
 

@@ -45,7 +45,7 @@ async function player(mode: "practice" | "local") {
   const connection = new Connection(env, { fresh: () => Promise.resolve(token) }, url);
   const match = new Match(connection, id, "player", "dash");
   connection.onMessage = (message, nowMs) => match.take(message, nowMs);
-  connection.onState = (state) => (state.kind === "live" ? match.join() : match.lost());
+  connection.onState = (state) => (state.kind === "live" ? match.join() : match.lost(performance.now()));
   connection.start();
   return { connection, match, hosted: server.matches.get(id)! };
 }
@@ -68,8 +68,13 @@ test("joins, is ready, plays, comes back after a lost connection, and learns the
 
   for (const { socket } of server.peers) socket.terminate();
   await until(() => !match.ui.value.joined);
+  // The page says how long the seat is kept, from the moment of the loss on.
+  const left = match.ui.value.seatKept!.untilMs - performance.now();
+  expect(left).toBeGreaterThan(28_000);
+  expect(left).toBeLessThanOrEqual(30_000);
   match.hold(0, -1, performance.now());
   await until(() => match.ui.value.joined);
+  expect(match.ui.value.seatKept).toBe(null);
   expect(hosted.phase).toBe("paused");
   // Inputs are numbered anew, and what is held is said again.
   await until(() => hosted.paddles[0].ack === 1 && hosted.paddles[0].dir === -1);

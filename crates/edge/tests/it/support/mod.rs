@@ -65,9 +65,17 @@ impl Cluster {
     }
 
     pub(crate) async fn edge(&self, name: &str) -> Edge {
+        self.edge_at(name, None).await
+    }
+
+    /// One that clients are told of.
+    pub(crate) async fn edge_at(&self, name: &str, public_url: Option<&str>) -> Edge {
         let shutdown = CancellationToken::new();
         let incarnation = Incarnation::from_bits(entropy::random_u64());
-        let fabric = self.fabric(name, incarnation, Role::Edge, &shutdown).await;
+        let mut config = self.fabric_config(name, incarnation, Role::Edge);
+        config.public_url = public_url.map(str::to_owned);
+        let fabric = Fabric::connect(config, shutdown.clone()).unwrap();
+        fabric.ready().await.unwrap();
         let hub = Handle::start(
             HubConfig { incarnation, keys: keys(), fabric: fabric.clone(), store: self.store.clone() },
             shutdown.clone(),
@@ -101,10 +109,13 @@ impl Cluster {
         role: Role,
         shutdown: &CancellationToken,
     ) -> Fabric {
-        let config = FabricConfig::new(self.redis.url(), name, incarnation, role, clock::now);
-        let fabric = Fabric::connect(config, shutdown.clone()).unwrap();
+        let fabric = Fabric::connect(self.fabric_config(name, incarnation, role), shutdown.clone()).unwrap();
         fabric.ready().await.unwrap();
         fabric
+    }
+
+    fn fabric_config(&self, name: &str, incarnation: Incarnation, role: Role) -> FabricConfig {
+        FabricConfig::new(self.redis.url(), name, incarnation, role, clock::now)
     }
 
     pub(crate) async fn guest(&self, name: &str) -> UserId {
@@ -163,6 +174,7 @@ fn limits() -> Arc<Limits> {
         api: rate,
         upgrade: rate,
         page: rate,
+        handshakes_per_s: 100_000,
         sockets_max: 1_000,
         connections_per_address_max: 1_000,
         sockets_per_user_max: 10,

@@ -66,6 +66,7 @@ impl Default for Bounds {
                 api: OFTEN,
                 upgrade: OFTEN,
                 page: OFTEN,
+                handshakes_per_s: 100_000,
                 sockets_max: 1_000,
                 connections_per_address_max: 1_000,
                 sockets_per_user_max: 10,

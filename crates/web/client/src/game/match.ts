@@ -54,6 +54,8 @@ export interface MatchUi {
   /** Who paused; null for an absence, or when nobody did. */
   pausedBy: Side | null;
   away: Pair<Absence>;
+  /** This page's own connection is gone: until when its player's seat is kept. */
+  seatKept: Absence;
   /** The match is over, its result not recorded yet. */
   recording: boolean;
   over: GameOver | null;
@@ -81,6 +83,7 @@ const NOBODY: MatchUi = {
   score: [0, 0],
   pausedBy: null,
   away: [null, null],
+  seatKept: null,
   recording: false,
   over: null,
   note: null,
@@ -188,10 +191,14 @@ export class Match {
   }
 
   /** The connection is gone; the field goes on standing. */
-  lost(): void {
+  lost(nowMs: number): void {
     clearTimeout(this.#retry);
     this.#retries = 0;
-    this.#set({ joined: false, retrying: false });
+    const { joined, phase, players, seatKept } = this.#ui.value;
+    const mine = this.sides.length === 1 && phase !== "waiting" ? players[this.sides[0]!] : null;
+    // Further attempts that fail begin no new absence.
+    const kept = joined && mine ? { untilMs: nowMs + mine.awayLeftS * 1000 } : seatKept;
+    this.#set({ joined: false, retrying: false, seatKept: kept });
   }
 
   #refused({ code, detail }: Refusal): void {
@@ -236,6 +243,7 @@ export class Match {
     this.#set({
       joined: true,
       retrying: false,
+      seatKept: null,
       refusal: null,
       place: joined.side,
       players: joined.players,

@@ -4,8 +4,8 @@
 // matches but whether one is on (then pings and patience are short); whoever uses it joins its match at each `live`.
 // Time, randomness and sockets come from an `Env`, so that tests need none of them.
 //
-// - After a lost or refused connection it waits (see backoff.ts) and tries again; after two failures with one edge it
-//   goes to the next of those that `welcome` named.
+// - After a lost or refused connection it waits (see backoff.ts) and tries the next of the edges that `welcome` named,
+//   in an order drawn at random: the people of an edge that died must not all go to the same one.
 // - After `reconnect` it leaves when told to, for another edge if it knows one.
 // - After close codes 4401 and 4409 it stays away: `stopped`.
 
@@ -54,7 +54,6 @@ export type ConnectionState =
   | { kind: "stopped"; reason: StopReason };
 
 const WELCOME_WITHIN_MS = 5000;
-const FAILURES_PER_EDGE = 2;
 /** A token is replaced this long before it ends. */
 const TOKEN_SPARE_S = 60;
 const TOKEN_RETRY_MS = 5000;
@@ -70,10 +69,13 @@ const AT_REST = { pingMs: 30_000, deadMs: 60_000 };
 export class Connection {
   readonly #env: Env;
   readonly #tokens: Tokens;
-  /** Origins to try, this page's own first. */
+  /** This page's own origin, which is never forgotten. */
+  readonly #home: string;
+  /** Origins to try, the one in use first. */
   #origins: string[];
   #origin = 0;
-  #failures = 0;
+  /** Told to leave: the next origin is chosen already. */
+  #leaving = false;
   #attempt = 0;
   #socket: Socket | null = null;
   #session: string | null = null;
@@ -93,6 +95,7 @@ export class Connection {
   constructor(env: Env, tokens: Tokens, origin: string) {
     this.#env = env;
     this.#tokens = tokens;
+    this.#home = origin;
     this.#origins = [origin];
   }
 
@@ -114,7 +117,6 @@ export class Connection {
   start(): void {
     if (this.#state.kind !== "stopped") return;
     this.#attempt = 0;
-    this.#failures = 0;
     this.#connect();
   }
 
@@ -157,6 +159,7 @@ export class Connection {
     this.#cancelAll();
     this.#drop(CLOSE.normal);
     const life = ++this.#life;
+    this.#leaving = false;
     this.#attempt++;
     this.#become({ kind: "connecting", attempt: this.#attempt });
     const origin = this.#origins[this.#origin % this.#origins.length]!;
@@ -213,9 +216,9 @@ export class Connection {
     this.#cancel("welcome");
     this.#session = welcome.session;
     this.#attempt = 0;
-    this.#failures = 0;
     const here = this.#origins[this.#origin % this.#origins.length]!;
-    this.#origins = [...new Set([here, this.#origins[0]!, ...welcome.edges.filter(isOrigin).map(originOf)])];
+    const others = shuffled(welcome.edges.filter(isOrigin).map(originOf), () => this.#env.random());
+    this.#origins = [...new Set([here, ...others, this.#home])];
     this.#origin = 0;
     this.#rtt = new Rtt();
     this.#become({ kind: "live", welcome });
@@ -233,13 +236,9 @@ export class Connection {
 
   /** The connection is gone or never came: again, later. */
   #lost(): void {
-    const wasLive = this.#state.kind === "live";
     this.#cancelAll();
     this.#drop(CLOSE.normal);
-    if (!wasLive && ++this.#failures >= FAILURES_PER_EDGE) {
-      this.#failures = 0;
-      this.#origin++;
-    }
+    if (!this.#leaving) this.#origin++;
     const now = this.#env.now();
     const waitMs = Math.max(backoffMs(Math.max(1, this.#attempt), this.#env.random()), this.#notBeforeMs - now);
     this.#become({ kind: "waiting", attempt: this.#attempt, untilMs: now + waitMs });
@@ -249,7 +248,8 @@ export class Connection {
   /** The edge is about to close. */
   #leaveIn(afterMs: number): void {
     this.#notBeforeMs = this.#env.now() + afterMs;
-    if (this.#origins.length > 1) this.#origin++;
+    if (!this.#leaving) this.#origin++;
+    this.#leaving = true;
     this.#later("next", afterMs, () => this.#connect());
   }
 
@@ -334,6 +334,16 @@ export class Connection {
 
 function socketUrl(origin: string): string {
   return `${origin.replace(/^http/, "ws")}/ws`;
+}
+
+/** Fisher and Yates. */
+function shuffled(urls: string[], random: () => number): string[] {
+  const order = [...urls];
+  for (let i = order.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  return order;
 }
 
 function isOrigin(url: string): boolean {

@@ -52,7 +52,7 @@ function useMembership(match: Match): void {
     const silence = listen((message, nowMs) => match.take(message, nowMs));
     const unsubscribe = state.subscribe((now) => {
       if (now.kind === "live") match.join();
-      else match.lost();
+      else match.lost(performance.now());
     });
     return () => {
       unsubscribe();

@@ -23,7 +23,13 @@ export function Overlay({ match }: { match: Match }) {
   if (link.kind === "waiting" || (link.kind === "connecting" && link.attempt > 1)) {
     return (
       <Card title="Reconnecting…" tone="away">
-        <p>The connection is lost. Your seat is kept for a while.</p>
+        {ui.seatKept === null ? (
+          <p>The connection is lost.{ui.place === "spectator" ? "" : " Your seat is kept for a while."}</p>
+        ) : (
+          <p>
+            The connection is lost. Your seat is kept for <SecondsLeft untilMs={ui.seatKept.untilMs} />.
+          </p>
+        )}
         <button type="button" onClick={() => connection.hurry()}>
           Try now
         </button>
