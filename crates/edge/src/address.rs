@@ -1,6 +1,9 @@
 //! Whose request it is: the address of a client, which a trusted proxy names and nobody else can.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
 
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
@@ -20,6 +23,12 @@ pub struct Addresses {
 /// a /64, so that counting single addresses would count nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Net(IpAddr);
+
+impl fmt::Display for Net {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 impl Net {
     /// The one that an address is in.

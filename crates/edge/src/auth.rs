@@ -1,8 +1,11 @@
 //! Tokens: who signs them, what they say, which are good.
 //!
 //! An access token is a JWT signed with Ed25519 (EdDSA), good for 15 minutes on every edge that has the key; nobody is
-//! asked when it is verified. Of several keys the first signs and all verify, so that keys can be rolled. A refresh
-//! token differs only in its `typ` and its life, and is refused wherever an access token is asked for.
+//! asked when it is verified. Of several keys the first signs and all verify, so that keys can be rolled.
+//!
+//! A refresh token differs in its `typ` and its life, and is refused wherever an access token is asked for. It names a
+//! login and a number in it, and Postgres knows which number is the good one. Since it is signed, nobody can make one
+//! up, and nothing that is kept in Postgres would let one sign in.
 
 use std::time::Duration;
 
@@ -14,7 +17,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 use rally_protocol::{client::v1::UserInfo, limits::TOKEN_BYTES_MAX};
 use rally_service::clock;
-use rally_units::UserId;
+use rally_units::{LoginId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::socket::{Identity, TokenRefused, VerifyToken};
@@ -52,9 +55,33 @@ struct Claims {
     sub: UserId,
     name: String,
     guest: bool,
+    /// Where one is signed in; absent in tokens of a version before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sid: Option<LoginId>,
+    /// The number of a refresh token in its login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    n: Option<u32>,
     /// Seconds since 1970, as is `exp`.
     iat: u64,
     exp: u64,
+}
+
+/// One token of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoginToken {
+    /// Where one is signed in.
+    pub login: LoginId,
+    /// Which of its tokens.
+    pub generation: u32,
+}
+
+/// Whose access token it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bearer {
+    /// The user.
+    pub user: UserInfo,
+    /// Where the user is signed in, if the token says so.
+    pub login: Option<LoginId>,
 }
 
 /// What signing in gives.
@@ -121,26 +148,30 @@ impl Tokens {
         Ok(Self { header, sign, verify, validation })
     }
 
-    /// Tokens for this user.
+    /// Tokens for this user, who is signed in there.
     ///
     /// # Errors
     /// [`SignError`].
-    pub fn issue(&self, user: &UserInfo) -> Result<TokenPair, SignError> {
-        self.issue_at(user, now_s())
+    pub fn issue(&self, user: &UserInfo, token: LoginToken) -> Result<TokenPair, SignError> {
+        self.issue_at(user, token, now_s())
     }
 
     /// The same, as if it were this second since 1970.
     ///
     /// # Errors
     /// [`SignError`].
-    pub fn issue_at(&self, user: &UserInfo, now_s: u64) -> Result<TokenPair, SignError> {
+    pub fn issue_at(&self, user: &UserInfo, token: LoginToken, now_s: u64) -> Result<TokenPair, SignError> {
         Ok(TokenPair {
-            access: self.sign(user, Kind::Access, now_s, ACCESS_FOR)?,
-            refresh: self.sign(user, Kind::Refresh, now_s, REFRESH_FOR)?,
+            access: self.sign(user, token, Kind::Access, now_s)?,
+            refresh: self.sign(user, token, Kind::Refresh, now_s)?,
         })
     }
 
-    fn sign(&self, user: &UserInfo, typ: Kind, now_s: u64, good_for: Duration) -> Result<String, SignError> {
+    fn sign(&self, user: &UserInfo, token: LoginToken, typ: Kind, now_s: u64) -> Result<String, SignError> {
+        let (good_for, n) = match typ {
+            Kind::Access => (ACCESS_FOR, None),
+            Kind::Refresh => (REFRESH_FOR, Some(token.generation)),
+        };
         let claims = Claims {
             iss: RALLY.into(),
             aud: RALLY.into(),
@@ -148,18 +179,34 @@ impl Tokens {
             sub: user.id,
             name: user.name.clone(),
             guest: user.guest,
+            sid: Some(token.login),
+            n,
             iat: now_s,
             exp: now_s + good_for.as_secs(),
         };
         Ok(jsonwebtoken::encode(&self.header, &claims, &self.sign)?)
     }
 
-    /// Whose refresh token this is.
+    /// Which refresh token this is, and whose. Whether it is the good one of its login, Postgres says.
     ///
     /// # Errors
     /// It is not ours, expired, or an access token.
-    pub fn verify_refresh(&self, token: &str) -> Result<UserId, TokenRefused> {
-        self.claims(token, Kind::Refresh).map(|claims| claims.sub)
+    pub fn verify_refresh(&self, token: &str) -> Result<(UserId, LoginToken), TokenRefused> {
+        let claims = self.claims(token, Kind::Refresh)?;
+        match (claims.sid, claims.n) {
+            (Some(login), Some(generation)) => Ok((claims.sub, LoginToken { login, generation })),
+            _ => Err(TokenRefused::Invalid),
+        }
+    }
+
+    /// Whose access token this is.
+    ///
+    /// # Errors
+    /// It is not ours, expired, or a refresh token.
+    pub fn verify_access(&self, token: &str) -> Result<Bearer, TokenRefused> {
+        let claims = self.claims(token, Kind::Access)?;
+        let user = UserInfo { id: claims.sub, name: claims.name, guest: claims.guest };
+        Ok(Bearer { user, login: claims.sid })
     }
 
     fn claims(&self, token: &str, kind: Kind) -> Result<Claims, TokenRefused> {
@@ -211,6 +258,10 @@ mod tests {
         Tokens::new([&SEED[..]]).expect("a seed")
     }
 
+    fn login() -> LoginToken {
+        LoginToken { login: LoginId::from_bytes([5; 16]), generation: 3 }
+    }
+
     fn user() -> UserInfo {
         UserInfo { id: UserId::from_bytes([7; 16]), name: "ada".into(), guest: true }
     }
@@ -244,25 +295,27 @@ mod tests {
 
     #[test]
     fn a_token_says_whose_it_is_and_for_how_long() {
-        let pair = tokens().issue(&user()).expect("signed");
+        let pair = tokens().issue(&user(), login()).expect("signed");
         let identity = tokens().verify(&pair.access).expect("good");
         assert_eq!(identity.user, user());
         let good_for = ACCESS_FOR + LEEWAY;
         assert!(identity.expires_in <= good_for && identity.expires_in > good_for - Duration::from_secs(5));
-        assert_eq!(tokens().verify_refresh(&pair.refresh), Ok(user().id));
+        assert_eq!(tokens().verify_refresh(&pair.refresh), Ok((user().id, login())));
+        let bearer = tokens().verify_access(&pair.access).expect("good");
+        assert_eq!(bearer, Bearer { user: user(), login: Some(login().login) });
         assert!(pair.refresh.len() < TOKEN_BYTES_MAX);
     }
 
     #[test]
     fn each_token_serves_its_own_purpose_only() {
-        let pair = tokens().issue(&user()).expect("signed");
+        let pair = tokens().issue(&user(), login()).expect("signed");
         assert_eq!(tokens().verify(&pair.refresh), Err(TokenRefused::Invalid));
         assert_eq!(tokens().verify_refresh(&pair.access), Err(TokenRefused::Invalid));
     }
 
     #[test]
     fn a_token_expires_after_the_leeway() {
-        let age = |s: u64| tokens().issue_at(&user(), now_s() - s).expect("signed");
+        let age = |s: u64| tokens().issue_at(&user(), login(), now_s() - s).expect("signed");
         let access_s = ACCESS_FOR.as_secs();
         assert!(tokens().verify(&age(access_s - 5).access).is_ok());
         let identity = tokens().verify(&age(access_s + 20).access).expect("within the leeway");
@@ -273,10 +326,10 @@ mod tests {
 
     #[test]
     fn keys_can_be_rolled() {
-        let old = tokens().issue(&user()).expect("signed");
+        let old = tokens().issue(&user(), login()).expect("signed");
         let rolled = Tokens::new([&OTHER[..], &SEED[..]]).expect("seeds");
         assert!(rolled.verify(&old.access).is_ok());
-        let new = rolled.issue(&user()).expect("signed");
+        let new = rolled.issue(&user(), login()).expect("signed");
         assert!(rolled.verify(&new.access).is_ok());
         assert_eq!(tokens().verify(&new.access), Err(TokenRefused::Invalid));
     }
@@ -301,7 +354,7 @@ mod tests {
         let forged = jsonwebtoken::encode(&header, &claims(), &shared).expect("encoded");
         assert_eq!(tokens().verify(&forged), Err(TokenRefused::Invalid));
         // Ours, but changed.
-        let good = tokens().issue(&user()).expect("signed").access;
+        let good = tokens().issue(&user(), login()).expect("signed").access;
         let (head, rest) = good.split_once('.').expect("three parts");
         let (_, signature) = rest.split_once('.').expect("three parts");
         let mut changed = claims();

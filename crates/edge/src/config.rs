@@ -1,6 +1,9 @@
 //! What an operator may choose of an edge.
 
-use std::{net::SocketAddr, num::NonZeroU32};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+};
 
 use ipnet::IpNet;
 use rally_service::env::{Env, HttpUrl, Key, Origin, Unit, Var};
@@ -10,6 +13,7 @@ use crate::{
     address::Addresses,
     auth::SEED_BYTES,
     limits::{LimitsConfig, Rate},
+    passwords::PasswordConfig,
 };
 
 pub(crate) const HTTP_ADDR: Var =
@@ -83,6 +87,29 @@ const PAGES_PER_MINUTE: Var = Var::new(
 )
 .or("6000");
 
+const ARGON2_MEMORY_KIB: Var =
+    Var::new("RALLY_ARGON2_MEMORY_KIB", Unit::Count, "Memory that hashing a password takes, in KiB.").or("19456");
+const ARGON2_PASSES: Var =
+    Var::new("RALLY_ARGON2_PASSES", Unit::Count, "Passes over that memory: the time grows with it.").or("2");
+const BACKGROUND_THREADS: Var = Var::new(
+    "RALLY_BACKGROUND_THREADS",
+    Unit::Count,
+    "Threads that hash passwords and draw pictures, of lower priority than the one that serves sockets.",
+)
+.or("2");
+const BACKGROUND_QUEUE_MAX: Var = Var::new(
+    "RALLY_BACKGROUND_QUEUE_MAX",
+    Unit::Count,
+    "Requests that wait for one of these threads at most; further ones are answered 503.",
+)
+.or("64");
+const COOKIE_SUFFIX: Var = Var::new(
+    "RALLY_COOKIE_SUFFIX",
+    Unit::Text,
+    "What the name of the refresh cookie ends with, such as _8080: letters, digits and underscores. Clusters that share \
+     a host name need different ones, since cookies ignore ports.",
+);
+
 /// An edge's own settings.
 #[derive(Debug)]
 pub struct EdgeConfig {
@@ -98,6 +125,14 @@ pub struct EdgeConfig {
     pub addresses: Addresses,
     /// How much each may have.
     pub limits: LimitsConfig,
+    /// What hashing a password costs.
+    pub passwords: PasswordConfig,
+    /// Threads for what takes long.
+    pub background_threads: NonZeroUsize,
+    /// How many requests may wait for them.
+    pub background_queue_max: NonZeroUsize,
+    /// What the name of the refresh cookie ends with.
+    pub cookie_suffix: String,
 }
 
 impl EdgeConfig {
@@ -117,6 +152,11 @@ impl EdgeConfig {
         API_PER_MINUTE,
         UPGRADES_PER_MINUTE,
         PAGES_PER_MINUTE,
+        ARGON2_MEMORY_KIB,
+        ARGON2_PASSES,
+        BACKGROUND_THREADS,
+        BACKGROUND_QUEUE_MAX,
+        COOKIE_SUFFIX,
     ];
 
     /// Reads it.
@@ -128,6 +168,14 @@ impl EdgeConfig {
         let trusted_proxies = env.get::<Vec<IpNet>>(&TRUSTED_PROXIES);
         let limit_exempt = env.get::<Vec<IpNet>>(&LIMIT_EXEMPT);
         let limits = read_limits(env);
+        let passwords = read_passwords(env);
+        let background_threads = env.get_in(&BACKGROUND_THREADS, 1..=64usize);
+        let background_queue_max = env.get_in(&BACKGROUND_QUEUE_MAX, 1..=10_000usize);
+        let cookie_suffix = env.optional::<String>(&COOKIE_SUFFIX);
+        if let Some(Some(suffix)) = &cookie_suffix {
+            let plain = suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            env.check(plain && suffix.len() <= 32, &COOKIE_SUFFIX, "is not up to 32 letters, digits and underscores");
+        }
         if let Some(keys) = &signing_keys {
             let seeds = keys.iter().all(|key| key.expose_secret().len() == SEED_BYTES);
             env.check(seeds, &SIGNING_KEYS, "has a key that is not 32 bytes long (`rally keys` makes one)");
@@ -139,8 +187,19 @@ impl EdgeConfig {
             allowed_origins: allowed_origins?,
             addresses: Addresses { trusted_proxies: trusted_proxies?, limit_exempt: limit_exempt? },
             limits: limits?,
+            passwords: passwords?,
+            background_threads: NonZeroUsize::new(background_threads?)?,
+            background_queue_max: NonZeroUsize::new(background_queue_max?)?,
+            cookie_suffix: cookie_suffix?.unwrap_or_default(),
         })
     }
+}
+
+fn read_passwords(env: &mut Env<'_>) -> Option<PasswordConfig> {
+    // Below 8 KiB there is no Argon2; beyond 1 GiB one sign-in would be an attack on ourselves.
+    let memory_kib = env.get_in(&ARGON2_MEMORY_KIB, 8..=1_048_576u32);
+    let passes = env.get_in(&ARGON2_PASSES, 1..=100u32);
+    Some(PasswordConfig { memory_kib: memory_kib?, passes: passes? })
 }
 
 fn read_limits(env: &mut Env<'_>) -> Option<LimitsConfig> {
@@ -192,6 +251,7 @@ mod tests {
         assert!(config.allowed_origins.is_empty() && config.addresses.trusted_proxies.is_empty());
         assert_eq!(config.limits.sockets_max, 10_000);
         assert_eq!(config.limits.api.burst.get(), 150);
+        assert_eq!((config.passwords, config.cookie_suffix.as_str()), (PasswordConfig::default(), ""));
     }
 
     #[test]
@@ -203,6 +263,8 @@ mod tests {
             ("RALLY_TRUSTED_PROXIES", "10.0.0.0/99"),
             ("RALLY_CONNECTIONS_MAX", "0"),
             ("RALLY_AUTH_PER_MINUTE", "many"),
+            ("RALLY_ARGON2_MEMORY_KIB", "7"),
+            ("RALLY_COOKIE_SUFFIX", "; Domain=evil"),
         ])
         .expect_err("faulty");
         for name in [
@@ -213,6 +275,8 @@ mod tests {
             "RALLY_TRUSTED_PROXIES",
             "RALLY_CONNECTIONS_MAX",
             "RALLY_AUTH_PER_MINUTE",
+            "RALLY_ARGON2_MEMORY_KIB",
+            "RALLY_COOKIE_SUFFIX",
         ] {
             assert!(faults.contains(name), "{name} in {faults}");
         }

@@ -91,6 +91,11 @@ impl Problem {
         problem
     }
 
+    /// One field that is not what it should be.
+    pub fn field(field: &'static str, detail: impl Into<String>) -> Self {
+        Self::fields(vec![FieldError { field, detail: detail.into() }])
+    }
+
     /// No good access token came along.
     pub fn unauthenticated(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorCode::Unauthenticated, detail)

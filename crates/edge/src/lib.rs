@@ -2,6 +2,7 @@
 //!
 //! - [`ws`] takes a request to a WebSocket, [`socket`] serves it: one small task per connection.
 //! - [`serve`] accepts connections, [`router`] has the routes, [`api`] answers those of the API.
+//! - `social` has channels, presence and friendships: one task.
 //! - [`hub`] knows which connection is in which match, and talks to the workers: one task.
 //!
 //! An edge holds nothing that a reconnect cannot rebuild, and knows no rule of the game.
@@ -9,9 +10,12 @@
 pub mod address;
 pub mod api;
 pub mod auth;
+pub mod background;
+pub mod cookie;
 pub mod error;
 pub mod hub;
 pub mod limits;
+pub mod passwords;
 pub mod router;
 pub mod serve;
 pub mod socket;
@@ -24,6 +28,7 @@ mod frame;
 mod headers;
 mod metrics;
 mod run;
+mod social;
 
 pub use config::EdgeConfig;
 pub use run::{EdgeError, Ports, run};

@@ -7,7 +7,7 @@
 use std::{any::Any, net::IpAddr, sync::Arc, time::Instant};
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Body,
     extract::{MatchedPath, Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
@@ -86,7 +86,7 @@ pub fn router(http: Http) -> Router {
     let upgrades = Upgrades { sockets, drain, limits: limits.clone(), origins: origins.clone() };
     let routes = Router::new()
         .route("/ws", get(upgrade).with_state(Arc::new(upgrades)))
-        .nest("/api", api::router(api).layer(compress))
+        .nest("/api", api::router(api).layer(compress).layer(Extension(origins.clone())))
         .merge(page)
         .fallback(async || Problem::new(ErrorCode::NotFound, "there is no such page"))
         .method_not_allowed_fallback(async || {
@@ -110,6 +110,8 @@ fn wrap(routes: Router, limits: Arc<Limits>, origins: &Origins, headers: &Securi
         .allow_origin(origins.others().collect::<Vec<_>>())
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        // A page whose edge is gone goes on at another one, with its cookie where that is of the same site.
+        .allow_credentials(true)
         .expose_headers([header::RETRY_AFTER, X_REQUEST_ID])
         .max_age(PREFLIGHT_FOR);
     routes.layer(
@@ -127,7 +129,7 @@ fn wrap(routes: Router, limits: Arc<Limits>, origins: &Origins, headers: &Securi
 
 /// The address of the client, which is not always that of the connection.
 #[derive(Clone, Copy, Debug)]
-struct Client(IpAddr);
+pub(crate) struct Client(pub(crate) IpAddr);
 
 /// Finds out who asks.
 async fn identify(State(limits): State<Arc<Limits>>, mut request: Request, next: Next) -> Response {
@@ -284,6 +286,13 @@ mod tests {
         let body = answer.into_body().collect().await.expect("a body").to_bytes();
         let body = std::str::from_utf8(&body).expect("text");
         assert!(body.contains("\"internal\"") && !body.contains("secret"), "{body}");
+    }
+
+    #[test]
+    fn routes_are_limited_as_they_say() {
+        for (method, path, _, class) in api::table() {
+            assert_eq!(class_of(&format!("/api/v1{path}")), class, "{method} {path}");
+        }
     }
 
     #[test]

@@ -20,9 +20,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::Api,
     auth::{KeyError, Tokens},
+    background::Background,
     config::{EdgeConfig, HTTP_ADDR},
+    cookie::RefreshCookie,
     hub::{self, HubConfig},
     limits::{FORGET_EVERY, Limits},
+    passwords::{CostError, Passwords},
     router::{Http, router},
     serve::{ServeConfig, serve},
     socket::{Sockets, SocketsConfig},
@@ -67,6 +70,12 @@ pub enum EdgeError {
     /// Nothing can be signed.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// Passwords cannot be hashed.
+    #[error(transparent)]
+    Passwords(#[from] CostError),
+    /// The machine has no thread for us.
+    #[error("cannot start a background thread")]
+    Thread(#[source] std::io::Error),
     /// A bug: its connections are gone with it.
     #[error("the hub has panicked")]
     HubDied,
@@ -80,6 +89,10 @@ pub async fn run(config: EdgeConfig, ports: Ports) -> Result<(), EdgeError> {
     let Ports { fabric, incarnation, keys, store, drain, readiness } = ports;
     let listening = readiness.condition("listening");
     let tokens = Arc::new(Tokens::new(config.signing_keys.iter().map(|key| key.expose_secret().as_slice()))?);
+    let background = Background::start(config.background_threads, config.background_queue_max);
+    let background = background.map_err(EdgeError::Thread)?;
+    let passwords = Passwords::new(config.passwords, background.clone())?;
+    let cookie = RefreshCookie::new(&config.cookie_suffix, config.public_url.as_deref());
     let listener = listen(config.http_addr, &HTTP_ADDR).await?;
     let limits = Limits::new(&config.limits, config.addresses);
     let serving = ServeConfig::for_sockets(config.limits.sockets_max);
@@ -99,8 +112,9 @@ pub async fn run(config: EdgeConfig, ports: Ports) -> Result<(), EdgeError> {
         store: store.clone(),
     };
     let sockets = Sockets::new(sockets_config, hub.clone());
+    let forgetting = (limits.clone(), store.clone());
     let router = router(Http {
-        api: Api { tokens, store, fabric, hub: hub.clone(), limits: limits.clone() },
+        api: Api { tokens, store, fabric, hub: hub.clone(), limits: limits.clone(), background, passwords, cookie },
         sockets: sockets.clone(),
         drain: drain.clone(),
         public_url: config.public_url,
@@ -110,8 +124,8 @@ pub async fn run(config: EdgeConfig, ports: Ports) -> Result<(), EdgeError> {
     // Dropped with this future, the tasks end too.
     let _ends = (shutdown.clone().drop_guard(), stop.clone().drop_guard());
     tracing::info!(addr = %config.http_addr, edge, "listening");
-    let served = tokio::spawn(serve(listener, router, limits.clone(), serving, drain.clone(), stop.clone()));
-    let forgetting = tokio::spawn(forget(limits, stop.clone()));
+    let served = tokio::spawn(serve(listener, router, limits, serving, drain.clone(), stop.clone()));
+    let forgetting = tokio::spawn(forget(forgetting.0, forgetting.1, stop.clone()));
     listening.latch();
 
     // The process waits for it.
@@ -145,9 +159,13 @@ async fn say_goodbye(hub: &hub::Handle, sockets: &Sockets, deadline: Instant) {
     sockets.closed().await;
 }
 
-async fn forget(limits: Arc<Limits>, stop: CancellationToken) {
+/// Forgets what is over: counts that are as good as new, and logins that have expired.
+async fn forget(limits: Arc<Limits>, store: Store, stop: CancellationToken) {
     while timeout(FORGET_EVERY, stop.cancelled()).await.is_err() {
         limits.forget();
+        if let Err(error) = store.forget_logins().await {
+            tracing::debug!(%error, "expired logins stay for another minute");
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 
 pub mod pair;
 
+mod cache;
 mod checkpoints;
 mod commands;
 mod config;
@@ -18,27 +19,32 @@ mod director;
 mod error;
 mod fabric;
 mod lease;
+mod limits;
 mod link;
 mod mailbox;
 mod membership;
 mod operator;
 mod orders;
 mod owners;
+mod presence;
 mod queue;
 mod registry;
 mod sessions;
 mod survey;
 mod topics;
 
+pub use cache::Cache;
 pub use checkpoints::{Checkpoint, Held, Stored};
 pub use config::{Bounds, FabricConfig, Role};
 pub use director::Director;
 pub use error::{CheckError, ConnectError, ReadyError, RedisCause, RedisError};
 pub use fabric::{Fabric, LinkState};
 pub use lease::Lease;
+pub use limits::{SharedLimits, SharedRate};
 pub use operator::Operator;
 pub use owners::{Owned, Owner};
 pub use pair::{PairStats, Pairs, ReceiveError, Received, Refused, SendError};
+pub use presence::{PRESENCE_FOR, Presence, PresenceChange, PresenceSet};
 pub use queue::{Joined, Left, Pair, Queue, QueueStatus, Ticket, TicketRef};
 pub use registry::{Node, Nodes};
 pub use sessions::Sessions;

@@ -12,8 +12,9 @@
 use rally_protocol::client::{
     codec::{DecodeError, Encoding, Messages},
     v1::{
-        Authenticated, ClientMessage, Dir, ErrorCode, ErrorMessage, InputMessage, JoinAs, Mode, Place, Resume,
-        ServerMessage, Side, Skill, Token, Welcome, close,
+        Authenticated, ChannelJoin, ChannelLeave, ChatEdit, ChatSend, ClientMessage, Dir, ErrorCode, ErrorMessage,
+        InputMessage, JoinAs, Mode, Place, Read, Resume, ServerMessage, SetStatus, Side, Skill, Token, Typing, Welcome,
+        close,
     },
 };
 use rally_protocol::cluster::v1::Command;
@@ -66,6 +67,40 @@ pub struct Close {
     pub label: &'static str,
 }
 
+/// What people say and show to each other.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Talk {
+    /// Reads a channel.
+    Join(ChannelJoin),
+    /// No more.
+    Leave(ChannelLeave),
+    /// Says something.
+    Send(ChatSend),
+    /// Says it otherwise, or takes it back.
+    Edit(ChatEdit),
+    /// Is about to say something.
+    Typing(Typing),
+    /// Has read up to here.
+    Read(Read),
+    /// Shows something else.
+    Status(SetStatus),
+}
+
+impl Talk {
+    /// The type of the message that it came in.
+    pub const fn of(&self) -> &'static str {
+        match self {
+            Self::Join(_) => "channel_join",
+            Self::Leave(_) => "channel_leave",
+            Self::Send(_) => "chat_send",
+            Self::Edit(_) => "chat_edit",
+            Self::Typing(_) => "typing",
+            Self::Read(_) => "read",
+            Self::Status(_) => "status",
+        }
+    }
+}
+
 /// What a client asks of the shell, judged as far as the connection alone can.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
@@ -97,6 +132,8 @@ pub enum Request {
         /// Which.
         match_id: MatchId,
     },
+    /// Something among people, apart from matches.
+    Talk(Talk),
     /// A player's wish.
     Command {
         /// In which match.
@@ -313,6 +350,12 @@ impl Connection {
         self.standings.retain(|s| s.match_id != match_id);
     }
 
+    /// The match in which this connection has a paddle.
+    pub fn playing(&self) -> Option<MatchId> {
+        let plays = |standing: &&Standing| standing.place.is_some_and(|place| place != Place::Spectator);
+        self.standings.iter().find(plays).map(|standing| standing.match_id)
+    }
+
     /// How many matches it is in, or asks to come into.
     pub fn matches(&self) -> usize {
         self.standings.len()
@@ -438,15 +481,14 @@ impl Connection {
             ClientMessage::Pause(m) => return self.command(of, m.match_id, Command::Pause),
             ClientMessage::ResumePlay(m) => return self.command(of, m.match_id, Command::Resume),
             ClientMessage::Forfeit(m) => return self.command(of, m.match_id, Command::Forfeit),
-            ClientMessage::Rematch(_)
-            | ClientMessage::ChannelJoin(_)
-            | ClientMessage::ChannelLeave(_)
-            | ClientMessage::ChatSend(_)
-            | ClientMessage::Typing(_)
-            | ClientMessage::Read(_)
-            | ClientMessage::DuelInvite(_)
-            | ClientMessage::DuelAnswer(_)
-            | ClientMessage::SetStatus(_) => {
+            ClientMessage::ChannelJoin(join) => Request::Talk(Talk::Join(join)),
+            ClientMessage::ChannelLeave(leave) => Request::Talk(Talk::Leave(leave)),
+            ClientMessage::ChatSend(send) => Request::Talk(Talk::Send(send)),
+            ClientMessage::ChatEdit(edit) => Request::Talk(Talk::Edit(edit)),
+            ClientMessage::Typing(typing) => Request::Talk(Talk::Typing(typing)),
+            ClientMessage::Read(read) => Request::Talk(Talk::Read(read)),
+            ClientMessage::SetStatus(status) => Request::Talk(Talk::Status(status)),
+            ClientMessage::Rematch(_) | ClientMessage::DuelInvite(_) | ClientMessage::DuelAnswer(_) => {
                 return refuse(ErrorCode::Unavailable, "not served by this cluster yet", of, "not_served");
             }
         };

@@ -16,6 +16,6 @@ pub mod relay;
 mod standing;
 
 pub use backlog::{Backlog, Overflow};
-pub use connection::{Close, Connection, Frame, Output, Outputs, Request, Verified};
+pub use connection::{Close, Connection, Frame, Output, Outputs, Request, Talk, Verified};
 pub use inputs::{Kept, SeatInputs};
 pub use relay::{Attach, Refusal, Relay};

@@ -100,3 +100,18 @@ pub fn queued_user(user: UserId) -> String {
 pub fn session(id: SessionId) -> String {
     format!("rally:session:{id}")
 }
+
+/// A count that all nodes keep together: of what, and of whom.
+pub fn limit(what: &str, who: &str) -> String {
+    format!("rally:limit:{what}:{who}")
+}
+
+/// An answer that is kept for a moment.
+pub fn cached(what: &str) -> String {
+    format!("rally:cache:{what}")
+}
+
+/// Hash: session -> where it is and what it shows, for all sessions of a user.
+pub fn presence(user: UserId) -> String {
+    format!("rally:presence:{user}")
+}

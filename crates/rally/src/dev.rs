@@ -172,6 +172,8 @@ impl Cluster {
                 // The page of either edge may open a socket to the other when its own is gone.
                 let origins = ports.edges.map(|port| format!("http://localhost:{port},http://127.0.0.1:{port}"));
                 default("RALLY_ALLOWED_ORIGINS", origins.join(","));
+                // Cookies ignore ports: both edges share one, and another cluster on this machine has its own.
+                default("RALLY_COOKIE_SUFFIX", format!("_{}", ports.edges[0]));
                 vars.push(("RALLY_SIGNING_KEYS_FILE", signing_keys.display().to_string()));
                 vars.push(("RALLY_HTTP_ADDR", format!("0.0.0.0:{port}")));
                 vars.push(("RALLY_PUBLIC_URL", format!("http://localhost:{port}")));

@@ -17,28 +17,50 @@
 //! A match's row, then users' rows in the order of their ids. Only [`Store::create_matches`] starts with users, and the
 //! matches that it writes are its own. Whoever inserts into `active_seats` holds the user's row.
 
+mod accounts;
+mod chat;
 mod config;
 mod create;
 mod error;
 mod finish;
+mod friends;
+mod history;
+mod logins;
 mod matches;
 mod metrics;
 mod migrate;
 mod ownership;
 mod pool;
+mod profiles;
 mod rating;
 mod results;
 mod seats;
+mod second_factor;
 mod states;
 mod types;
 mod users;
 
+pub use accounts::{CodeHash, Credentials, NewAccount, RegisterError, Role};
+pub use chat::{Appended, MESSAGES_MAX, Message, NewMessage, Stretch};
 pub use config::{ConfigError, StoreConfig};
 pub use create::{CreateError, NewMatch};
 pub use error::{FenceError, StoreError, StoreErrorKind};
+pub use friends::{Acquaintance, BLOCKS_MAX, BefriendError, Befriended, FRIENDS_MAX};
+#[doc(hidden)]
+pub use history::matches_sql;
+pub use history::{
+    Cursor, ListedMatch, ListedSide, MatchDetail, MatchFilter, MatchSort, PAGE_MAX, Page, RecordedEvent, SideStats,
+};
+pub use logins::{AGENT_CHARS_MAX, Exchanged, LOGINS_MAX, Login};
 pub use migrate::{MigrateError, SchemaError, schema_version_needed};
 pub use ownership::ActiveMatch;
 pub use pool::Store;
+pub use profiles::{
+    Census, ChangeProfileError, FriendRequests, LeaderboardSort, PlayerTotals, Profile, ProfileChange, RANK_MAX,
+    Ranked, RatingPoint,
+};
+#[doc(hidden)]
+pub use profiles::{SEARCH_SQL, leaderboard_sql};
 pub use rating::{Rating, RatingChange};
 pub use results::{
     EVENTS_MAX, EventKind, FinishError, Finished, MatchEvent, MatchResult, PlayerStats, PowerUps, REPLAY_BYTES_MAX,

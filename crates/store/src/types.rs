@@ -26,6 +26,11 @@ macro_rules! text_enum {
                 match self { $(Self::$variant => $text,)+ }
             }
 
+            /// The one that is written so.
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::read(text).ok()
+            }
+
             pub(crate) fn read(text: &str) -> Result<Self, $crate::error::Fault> {
                 match text {
                     $($text => Ok(Self::$variant),)+

@@ -79,7 +79,10 @@ impl Store {
     }
 }
 
-fn read(row: &Row) -> Result<User, Fault> {
+/// What [`read`] reads.
+pub(crate) const USER_COLUMNS: &str = "id, kind, name, rating, rating_deviation, volatility, created_at";
+
+pub(crate) fn read(row: &Row) -> Result<User, Fault> {
     Ok(User {
         id: UserId::from_uuid(row.try_get("id")?),
         kind: UserKind::read(row.try_get("kind")?)?,

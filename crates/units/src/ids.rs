@@ -110,6 +110,10 @@ uuid_id!(
     SessionId
 );
 uuid_id!(
+    /// Where somebody is signed in: one family of refresh tokens.
+    LoginId
+);
+uuid_id!(
     /// One place in a queue.
     TicketId
 );

@@ -10,6 +10,6 @@ pub mod placement;
 pub mod tick;
 
 pub use epoch::Epoch;
-pub use ids::{Incarnation, MatchId, NodeId, SessionId, TicketId, UserId};
+pub use ids::{Incarnation, LoginId, MatchId, NodeId, SessionId, TicketId, UserId};
 pub use instant::Instant;
 pub use tick::{SUB_STEPS_PER_TICK, SubStep, TICK_HZ, Tick, TickSchedule};

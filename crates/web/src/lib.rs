@@ -34,6 +34,8 @@ pub fn router_beside(edges: impl Fn() -> Vec<String> + Clone + Send + Sync + 'st
         // The page finds out by itself what the path means.
         .add_alias("/play/{match}", "/index.html")
         .add_alias("/watch/{match}", "/index.html")
+        .add_alias("/account", "/index.html")
+        .add_alias("/leaderboard", "/index.html")
         .html_cache_control(CacheControl::NoCache)
         .cache_control(CacheControl::Custom("public, max-age=31536000, immutable"))
         .enable_brotli(true)

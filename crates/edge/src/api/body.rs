@@ -36,6 +36,20 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
+    /// Reads an object.
+    pub(crate) fn read_all<T: ReadFields>(object: Map<String, Value>) -> Result<T, Problem> {
+        let mut fields = Self { object, errors: Vec::new() };
+        match T::read(&mut fields) {
+            Some(read) if fields.errors.is_empty() => Ok(read),
+            _ => Err(Problem::fields(fields.errors)),
+        }
+    }
+
+    /// Whether there is one of this name.
+    pub(crate) fn has(&self, field: &'static str) -> bool {
+        self.object.get(field).is_some_and(|value| !value.is_null())
+    }
+
     /// One that must be there.
     pub(crate) fn required<T: DeserializeOwned>(&mut self, field: &'static str) -> Option<T> {
         let value = self.optional(field)?;
@@ -80,10 +94,7 @@ impl<T: ReadFields, S: Sync> FromRequest<S> for Body<T> {
                 "expected a body of Content-Type application/json",
             ));
         }
-        let bytes = tokio::time::timeout(BODY_WITHIN, collect(request.into_body())).await.map_err(|_| {
-            Problem::http(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not come in time")
-        })??;
-        parse(&bytes).map(Self)
+        parse(&collect(request.into_body(), BODY_BYTES_MAX).await?).map(Self)
     }
 }
 
@@ -93,16 +104,18 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-async fn collect(body: RawBody) -> Result<Vec<u8>, Problem> {
-    match Limited::new(body, BODY_BYTES_MAX).collect().await {
+/// All of a body, within its bounds.
+pub(crate) async fn collect(body: RawBody, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    let collected = tokio::time::timeout(BODY_WITHIN, Limited::new(body, bytes_max).collect())
+        .await
+        .map_err(|_| Problem::http(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not come in time"))?;
+    match collected {
         Ok(collected) => Ok(collected.to_bytes().into()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Problem::new(ErrorCode::PayloadTooLarge, format!("a body has at most {bytes_max} bytes")))
+        }
         Err(_) => Err(Problem::invalid("the body did not come to its end")),
     }
-}
-
-fn too_large() -> Problem {
-    Problem::new(ErrorCode::PayloadTooLarge, format!("a body has at most {BODY_BYTES_MAX} bytes"))
 }
 
 fn parse<T: ReadFields>(bytes: &[u8]) -> Result<T, Problem> {
@@ -112,11 +125,7 @@ fn parse<T: ReadFields>(bytes: &[u8]) -> Result<T, Problem> {
     let Value::Object(object) = value else {
         return Err(Problem::invalid("the body is not a JSON object"));
     };
-    let mut fields = Fields { object, errors: Vec::new() };
-    match T::read(&mut fields) {
-        Some(read) if fields.errors.is_empty() => Ok(read),
-        _ => Err(Problem::fields(fields.errors)),
-    }
+    Fields::read_all(object)
 }
 
 #[cfg(test)]

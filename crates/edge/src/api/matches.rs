@@ -21,7 +21,7 @@ use crate::error::Problem;
 /// Has a match hosted.
 pub(super) async fn create(
     State(api): State<Api>,
-    Caller(user): Caller,
+    Caller { user, .. }: Caller,
     Body(request): Body<NewMatchRequest>,
 ) -> Result<(StatusCode, Json<MatchCreated>), Problem> {
     // Both are looked up only to say no early and with a reason: what holds is decided by Postgres when the match is

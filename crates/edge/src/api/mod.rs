@@ -3,10 +3,21 @@
 //! [`types`] has what travels, `body` reads it and names every fault, the other modules answer. A handler holds no
 //! state of its own: Postgres says who is who and who plays where, Redis who waits, a worker takes each match.
 
+mod attempts;
 mod auth;
+mod avatars;
 mod body;
 mod caller;
+mod channels;
+mod codes;
+mod friends;
+mod history;
+mod ids;
+mod logins;
 mod matches;
+mod password;
+mod query;
+mod totp;
 pub mod types;
 mod users;
 
@@ -14,13 +25,22 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    routing::{get, post},
+    routing::{MethodRouter, delete, get, patch, post, put},
 };
+use http::Method;
 use rally_fabric::Fabric;
 use rally_protocol::client::v1::ErrorCode;
 use rally_store::Store;
 
-use crate::{auth::Tokens, error::Problem, hub, limits::Limits};
+use crate::{
+    auth::Tokens,
+    background::Background,
+    cookie::RefreshCookie,
+    error::Problem,
+    hub,
+    limits::{Class, Limits},
+    passwords::Passwords,
+};
 
 /// What handlers need.
 #[derive(Clone)]
@@ -35,17 +55,108 @@ pub struct Api {
     pub hub: hub::Handle,
     /// Counts requests of users.
     pub limits: Arc<Limits>,
+    /// Does what takes long.
+    pub background: Background,
+    /// Hashes passwords.
+    pub passwords: Passwords,
+    /// Where browsers keep their refresh tokens.
+    pub cookie: RefreshCookie,
 }
 
 /// The routes below `/api`.
 pub(crate) fn router(api: Api) -> Router {
-    let v1 = Router::new()
-        .route("/auth/guest", post(auth::guest))
-        .route("/auth/refresh", post(auth::refresh))
-        .route("/users/me", get(users::me))
-        .route("/matches", post(matches::create));
+    let v1 = routes().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
     Router::new()
         .nest("/v1", v1)
         .fallback(async || Problem::new(ErrorCode::NotFound, "there is no such resource"))
         .with_state(api)
+}
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Whoever comes.
+    Anybody,
+    /// Guests and accounts.
+    Signed,
+    /// Accounts.
+    Account,
+}
+
+/// One thing that one can ask for.
+pub(crate) struct Route {
+    method: Method,
+    path: &'static str,
+    access: Access,
+    class: Class,
+    handler: MethodRouter<Api>,
+}
+
+/// Everything that one can ask for: method, path below `/api/v1`, who may, and what it is limited as. Tests go through
+/// it, so that no route is left out.
+pub fn table() -> Vec<(Method, &'static str, Access, Class)> {
+    routes().into_iter().map(|route| (route.method, route.path, route.access, route.class)).collect()
+}
+
+/// A route cannot be without its access and its limit: there is no other way to add one.
+fn routes() -> Vec<Route> {
+    use Access::{Account, Anybody, Signed};
+    use Class::{Api as Read, Auth};
+    let mut routes = Vec::new();
+    macro_rules! route {
+        ($method:ident $verb:ident $path:literal, $access:ident, $class:ident, $handler:expr) => {
+            routes.push(Route {
+                method: Method::$method,
+                path: $path,
+                access: $access,
+                class: $class,
+                handler: $verb($handler),
+            })
+        };
+    }
+    route!(POST post "/auth/guest", Anybody, Auth, auth::guest);
+    route!(POST post "/auth/register", Anybody, Auth, auth::register);
+    route!(POST post "/auth/login", Anybody, Auth, auth::login);
+    route!(POST post "/auth/refresh", Anybody, Auth, auth::refresh);
+    route!(POST post "/auth/recover", Anybody, Auth, password::recover);
+    route!(POST post "/auth/logout", Signed, Auth, logins::logout);
+    route!(GET get "/auth/sessions", Signed, Auth, logins::list);
+    route!(DELETE delete "/auth/sessions/{id}", Signed, Auth, logins::revoke);
+    route!(POST post "/auth/password", Account, Auth, password::change);
+    route!(POST post "/auth/totp/enrol", Account, Auth, totp::enrol);
+    route!(POST post "/auth/totp/confirm", Account, Auth, totp::confirm);
+    route!(POST post "/auth/totp/disable", Account, Auth, totp::disable);
+
+    route!(GET get "/users", Signed, Read, users::search);
+    route!(GET get "/users/me", Signed, Read, users::me);
+    route!(PATCH patch "/users/me", Signed, Read, users::patch);
+    route!(DELETE delete "/users/me", Signed, Read, users::delete);
+    route!(GET get "/users/me/export", Signed, Read, users::export);
+    route!(PUT put "/users/me/avatar", Signed, Read, avatars::put);
+    route!(DELETE delete "/users/me/avatar", Signed, Read, avatars::delete);
+    route!(GET get "/users/{id}", Signed, Read, users::get);
+    route!(GET get "/users/{id}/avatar", Anybody, Read, avatars::get);
+    route!(GET get "/users/{id}/stats", Signed, Read, users::stats);
+    route!(GET get "/users/{id}/matches", Signed, Read, history::matches_of);
+
+    route!(GET get "/matches", Signed, Read, history::matches);
+    route!(POST post "/matches", Signed, Read, matches::create);
+    route!(GET get "/matches/{id}", Signed, Read, history::get);
+    route!(GET get "/matches/{id}/events", Signed, Read, history::events);
+    route!(GET get "/matches/{id}/replay", Signed, Read, history::replay);
+    route!(GET get "/leaderboard", Anybody, Read, history::leaderboard);
+    route!(GET get "/stats", Anybody, Read, history::stats);
+
+    route!(GET get "/friends", Signed, Read, friends::list);
+    route!(POST post "/friends", Signed, Read, friends::accept);
+    route!(DELETE delete "/friends/{id}", Signed, Read, friends::remove);
+    route!(GET get "/friends/requests", Signed, Read, friends::requests);
+    route!(POST post "/friends/requests", Signed, Read, friends::request);
+    route!(DELETE delete "/friends/requests/{id}", Signed, Read, friends::decline);
+    route!(GET get "/blocks", Signed, Read, friends::blocks);
+    route!(POST post "/blocks", Signed, Read, friends::block);
+    route!(DELETE delete "/blocks/{id}", Signed, Read, friends::unblock);
+    route!(GET get "/channels", Signed, Read, channels::list);
+    route!(GET get "/channels/{name}/messages", Signed, Read, channels::messages);
+    routes
 }

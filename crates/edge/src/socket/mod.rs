@@ -28,7 +28,7 @@ pub(crate) use services::KeptSession;
 use services::Services;
 pub(crate) use task::serve;
 
-use crate::{hub, limits::Limits, metrics::Metrics};
+use crate::{hub, limits::Limits, metrics::Metrics, social};
 
 /// Who a token speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,7 @@ pub trait VerifyToken: Send + Sync + 'static {
 /// What all sockets of an edge share.
 pub struct Sockets {
     pub(crate) hub: hub::Handle,
+    pub(crate) social: social::Handle,
     pub(crate) verify: Arc<dyn VerifyToken>,
     pub(crate) limits: Arc<Limits>,
     services: Services,
@@ -84,12 +85,14 @@ pub struct SocketsConfig {
 }
 
 impl Sockets {
-    /// Sockets that talk to this hub.
+    /// Sockets that talk to this hub. To be made within a tokio runtime.
     pub fn new(config: SocketsConfig, hub: hub::Handle) -> Arc<Self> {
         let SocketsConfig { edge, incarnation, verify, limits, fabric, store } = config;
+        let social = social::Handle::start(fabric.clone(), store.clone());
         let services = Services::new(edge, incarnation, fabric, store);
         Arc::new(Self {
             hub,
+            social,
             verify,
             limits,
             services,

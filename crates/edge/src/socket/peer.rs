@@ -135,6 +135,16 @@ impl Peer {
         sent
     }
 
+    /// The match in which this connection has a paddle.
+    pub(crate) fn playing(&self) -> Option<MatchId> {
+        self.lock().connection.playing()
+    }
+
+    /// Whether its task has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.lock().gone
+    }
+
     /// The socket is at its end: nothing more can be written or need be.
     pub(super) fn end(&self) {
         self.lock().out.end();

@@ -41,7 +41,7 @@ use super::{
 use crate::{
     hub::{Event, OpenedSession},
     limits::Place,
-    metrics,
+    metrics, social,
 };
 
 /// Of the read buffer. Inputs are below 100 bytes; what is larger (a `hello`) grows it for the moment.
@@ -95,8 +95,9 @@ struct Gone {
 impl Drop for Gone {
     fn drop(&mut self) {
         self.peer.gone();
-        // Should this be refused, the hub's next look at the peer finds it gone.
+        // Should this be refused, the next look at the peer finds it gone.
         let _ = self.sockets.hub.try_send(Event::Closed(self.peer.id));
+        let _ = self.sockets.social.tell(social::Event::Closed(self.peer.id));
     }
 }
 
@@ -249,6 +250,12 @@ impl Task {
                     self.overloaded("match_join");
                 }
             }
+            Request::Talk(talk) => {
+                let of = talk.of();
+                if !self.sockets.social.tell(social::Event::Talk { conn, talk }) {
+                    self.overloaded(of);
+                }
+            }
             Request::Command { match_id, command } => {
                 if self.sockets.hub.try_send(Event::Command { conn, match_id, command }).is_err() {
                     self.overloaded(crate::hub::command_name(command));
@@ -296,9 +303,19 @@ impl Task {
                     self.peer.close(close::RESTART, "overloaded", "hub_full");
                     return;
                 }
+                let come = social::Event::Opened {
+                    peer: self.peer.clone(),
+                    session: opened.welcome.session,
+                    user: identity.user.clone(),
+                };
+                let is_told = self.sockets.social.tell(come);
                 let mut welcome = opened.welcome;
                 welcome.token_expires_in_s = u32::try_from(identity.expires_in.as_secs()).unwrap_or(u32::MAX);
                 self.peer.drive(now, |connection| connection.opened(now, welcome));
+                if !is_told {
+                    // It would be nobody's friend, and read no channel.
+                    self.peer.close(close::RESTART, "overloaded", "social_full");
+                }
             }
             Answer::Queued(ticket) => {
                 let mode = ticket.mode;

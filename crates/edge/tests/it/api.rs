@@ -11,7 +11,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::Method;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use rally_edge::auth::{ACCESS_FOR, LEEWAY, Tokens};
+use rally_edge::auth::{ACCESS_FOR, LEEWAY, LoginToken, Tokens};
 use rally_fabric::{Joined, Ticket};
 use rally_protocol::{
     client::v1::{ErrorCode, Level, Mode, Skill, UserInfo},
@@ -20,7 +20,7 @@ use rally_protocol::{
 use rally_service::clock;
 use rally_store::{NewMatch, Owner, Seat, Store, StoreConfig};
 use rally_testkit::eventually;
-use rally_units::{Incarnation, MatchId, NodeId, SessionId, UserId};
+use rally_units::{Incarnation, LoginId, MatchId, NodeId, SessionId, UserId};
 use serde_json::{Value, json};
 use tracing_subscriber::{
     Layer as _, filter::dynamic_filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
@@ -35,6 +35,9 @@ const GUEST: &str = "/api/v1/auth/guest";
 const REFRESH: &str = "/api/v1/auth/refresh";
 const ME: &str = "/api/v1/users/me";
 const MATCHES: &str = "/api/v1/matches";
+
+/// One that Postgres does not know.
+const ANY_LOGIN: LoginToken = LoginToken { login: LoginId::from_bytes([1; 16]), generation: 1 };
 
 fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(value: &Value) -> T {
     value.as_str().unwrap().parse().unwrap()
@@ -97,7 +100,11 @@ async fn a_guest_signs_in_and_is_known() {
     assert_eq!(signed_in["expires_in_s"], ACCESS_FOR.as_secs());
     let me = browser.get(ME).await;
     assert_eq!(me.status, 200);
-    assert_eq!(me.json(), json!({ "user": signed_in["user"], "match": null, "queue": null }));
+    let me = me.json();
+    assert_eq!((&me["match"], &me["queue"]), (&Value::Null, &Value::Null));
+    for field in ["id", "name", "guest"] {
+        assert_eq!(me["user"][field], signed_in["user"][field]);
+    }
     assert_eq!(cluster.store.user(id(&signed_in["user"]["id"])).await.unwrap().unwrap().name, "Ada_1815");
     // Guests may share a name.
     assert_ne!(site.browser().sign_in("Ada_1815").await["user"]["id"], signed_in["user"]["id"]);
@@ -143,8 +150,9 @@ async fn a_refresh_token_gives_the_next_pair_while_its_user_exists() {
     browser.post(REFRESH, &json!({ "refresh_token": signed_in["access_token"] })).await.problem(401, "unauthenticated");
     browser.post(REFRESH, &json!({ "refresh_token": "no" })).await.problem(401, "unauthenticated");
     let nobody = UserInfo { id: UserId::from_bytes([9; 16]), name: "nobody".into(), guest: true };
-    let nobodys = site.tokens.issue(&nobody).unwrap().refresh;
+    let nobodys = site.tokens.issue(&nobody, ANY_LOGIN).unwrap().refresh;
     browser.post(REFRESH, &json!({ "refresh_token": nobodys })).await.problem(401, "unauthenticated");
+    browser.post(REFRESH, &json!({})).await.problem(401, "unauthenticated");
     assert_eq!(browser.post(REFRESH, &json!({ "refresh_token": 1 })).await.fields(), ["refresh_token"]);
     assert_eq!(browser.post(REFRESH, &json!({ "refresh_token": "x".repeat(5_000) })).await.fields(), ["refresh_token"]);
 }
@@ -156,9 +164,9 @@ async fn without_a_good_token_one_is_nobody() {
     let mut browser = site.browser();
     let user = UserInfo { id: cluster.guest("ada").await, name: "ada".into(), guest: true };
     let now_s = clock::wall_ms() / 1_000;
-    let expired = site.tokens.issue_at(&user, now_s - (ACCESS_FOR + LEEWAY).as_secs() - 5).unwrap().access;
-    let forged = Tokens::new([&[42; 32][..]]).unwrap().issue(&user).unwrap().access;
-    let good = site.tokens.issue(&user).unwrap();
+    let expired = site.tokens.issue_at(&user, ANY_LOGIN, now_s - (ACCESS_FOR + LEEWAY).as_secs() - 5).unwrap().access;
+    let forged = Tokens::new([&[42; 32][..]]).unwrap().issue(&user, ANY_LOGIN).unwrap().access;
+    let good = site.tokens.issue(&user, ANY_LOGIN).unwrap();
     let (_, claims_and_signature) = good.access.split_once('.').unwrap();
     let unsigned = format!("{}.{claims_and_signature}", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#));
     for bad in [expired, forged, unsigned, good.refresh, "garbage".into(), String::new()] {

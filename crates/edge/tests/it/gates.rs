@@ -2,7 +2,9 @@
 
 use axum::body::Body;
 use http::{Method, StatusCode};
+use rally_edge::auth::LoginToken;
 use rally_protocol::client::v1::{ServerMessage, UserInfo};
+use rally_units::LoginId;
 use serde_json::json;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
@@ -14,6 +16,8 @@ use crate::support::{
 
 const GUEST: &str = "/api/v1/auth/guest";
 const ME: &str = "/api/v1/users/me";
+/// Of an access token that nobody looks up.
+const ANY_LOGIN: LoginToken = LoginToken { login: LoginId::from_bytes([1; 16]), generation: 1 };
 const JSON: &str = "rally.v1.json";
 
 /// A WebSocket handshake from this address with these headers.
@@ -228,7 +232,7 @@ async fn requests_of_a_user_are_limited_wherever_they_come_from() {
     })
     .await;
     let user = UserInfo { id: cluster.guest("ada").await, name: "ada".into(), guest: true };
-    let token = site.tokens.issue(&user).unwrap().access;
+    let token = site.tokens.issue(&user, ANY_LOGIN).unwrap().access;
     let ask = async |last: u8| {
         let mut browser = site.browser_at([127, 0, 0, last]);
         browser.token = Some(token.clone());
@@ -311,7 +315,7 @@ async fn sockets_are_limited_by_user() {
     let user = UserInfo { id: cluster.guest("ada").await, name: "ada".into(), guest: true };
     let open = async || {
         let mut client = Client::of(upgrade(&site, me(), &[]).await.expect("room"));
-        client.hello_with(&site.tokens.issue(&user).unwrap().access).await;
+        client.hello_with(&site.tokens.issue(&user, ANY_LOGIN).unwrap().access).await;
         client
     };
     let welcome = |message| assert!(matches!(message, ServerMessage::Welcome(_)), "{message:?}");

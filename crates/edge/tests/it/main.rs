@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod accounts;
 mod api;
 mod ending;
 mod gates;
 mod matches;
+mod people;
 mod queue;
 mod serving;
 mod sessions;
 mod slow_readers;
+mod social;
 mod sockets;
 mod support;

@@ -2,10 +2,12 @@
 //!
 //! What the client library gets wrong unless it is kept from it has a test of its own in `traps`.
 
+mod limits;
 mod mailbox;
 mod membership;
 mod pairs;
 mod pairs_property;
+mod presence;
 mod queue;
 mod stored;
 mod support;

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rally_link::{
-    Close, Connection, Frame, Output, Outputs, Request, Verified,
+    Close, Connection, Frame, Output, Outputs, Request, Talk, Verified,
     limits::{FAULTS_BURST, MATCHES_PER_CONNECTION_MAX, MESSAGES_BURST},
 };
 use rally_protocol::{
     client::{
         codec::{Encoding, Messages},
         v1::{
-            Auth, ChannelName, ChatSend, ClientMessage, Dir, ErrorCode, Forfeit, Hello, InputMessage, JoinAs,
-            MatchJoin, MatchLeave, Mode, Nonce, Ping, Place, QueueJoin, Ready, ServerMessage, Side, Skill, Token,
-            UserInfo, Welcome,
+            Auth, ChannelName, ChatSend, ClientMessage, Dir, DuelAnswer, ErrorCode, Forfeit, Hello, InputMessage,
+            JoinAs, MatchJoin, MatchLeave, Mode, Nonce, Ping, Place, QueueJoin, Ready, ServerMessage, Side, Skill,
+            Token, UserInfo, Welcome,
         },
     },
     cluster::v1::Command,
@@ -478,12 +478,20 @@ fn the_number_of_matches_is_bounded() {
 #[test]
 fn what_is_not_served_says_so() {
     let mut client = Client::open(Encoding::Json);
+    let message = DuelAnswer { invite: MATCH, accept: true, skill: None };
+    assert_eq!(refused(&client.say(message)), (ErrorCode::Unavailable, "not_served", Some("duel_answer")));
+}
+
+#[test]
+fn talk_is_handed_on() {
+    let mut client = Client::open(Encoding::Json);
     let message = ChatSend {
-        channel: ChannelName::try_from("lobby").unwrap(),
+        channel: ChannelName::try_from("global").unwrap(),
         text: rally_protocol::Text::try_from("hi").unwrap(),
         nonce: Nonce::try_from("1").unwrap(),
     };
-    assert_eq!(refused(&client.say(message)), (ErrorCode::Unavailable, "not_served", Some("chat_send")));
+    let outputs = client.say(message.clone());
+    assert!(matches!(&outputs[..], [Output::Do(Request::Talk(Talk::Send(send)))] if *send == message), "{outputs:?}");
 }
 
 #[test]

@@ -631,6 +631,17 @@ messages! {
         /// `online`, `away` or `busy`.
         status: Status,
     }
+    /// Changes or takes back what one has said, within five minutes. Answered by a `chat_message` with `edits`.
+    22 "chat_edit" ChatEdit {
+        /// The channel.
+        channel: ChannelName,
+        /// The offset of one's message.
+        offset: u64,
+        /// What it says from now on; empty: nothing.
+        text: Text<0, CHAT_TEXT_CHARS_MAX>,
+        /// The same nonce twice is one change.
+        nonce: Nonce,
+    }
 }
 
 messages! {
@@ -837,6 +848,9 @@ messages! {
         /// The sender's own mark.
         #[serde(default)]
         nonce: Option<String>,
+        /// The offset of an earlier message whose text this is from now on; empty: it is taken back.
+        #[serde(default)]
+        edits: Option<u64>,
     }
     /// A friend's state changed.
     77 "presence" Presence {
@@ -879,6 +893,22 @@ messages! {
         tournament: MatchId,
         /// What.
         change: String,
+    }
+    /// Somebody is about to say something.
+    83 "typing" SomebodyTypes {
+        /// The channel.
+        channel: String,
+        /// Who.
+        user: UserId,
+    }
+    /// Somebody has read a direct channel up to an offset.
+    84 "read" SomebodyRead {
+        /// The channel.
+        channel: String,
+        /// Who.
+        user: UserId,
+        /// The highest offset read.
+        offset: u64,
     }
     /// This edge is about to close: come back to any edge after this time.
     82 "reconnect" Reconnect {

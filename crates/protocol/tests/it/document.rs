@@ -85,6 +85,7 @@ fn type_name(ty: &str) -> String {
         "String" => "text".into(),
         "Token" => "text of 1 to 2048 characters".into(),
         "ChannelName" | "Nonce" => "text of 1 to 64 characters".into(),
+        "Text<0,CHAT_TEXT_CHARS_MAX>" => "text of at most 500 characters".into(),
         "Text<1,CHAT_TEXT_CHARS_MAX>" => "text of 1 to 500 characters".into(),
         "MatchId" | "UserId" | "SessionId" => "id (UUID as text in JSON, 16 bytes in msgpack)".into(),
         "Dir" => "-1, 0 or 1".into(),

@@ -89,6 +89,7 @@ fn chat_message() -> ChatMessage {
         text: "good game".into(),
         sent_at: 1_790_000_000_000,
         nonce: Some("n-1".into()),
+        edits: None,
     }
 }
 
@@ -125,6 +126,8 @@ pub fn from_client() -> Vec<ClientMessage> {
         DuelInvite { user: user_id(), mode: Mode::Duel, skill: None }.into(),
         DuelAnswer { invite: match_id, accept: true, skill: Some(Skill::Dash) }.into(),
         SetStatus { status: Status::Busy }.into(),
+        ChatEdit { channel: text("global"), offset: 41, text: text("well played"), nonce: text("n-2") }.into(),
+        ChatEdit { channel: text("global"), offset: 41, text: text(""), nonce: text("n-3") }.into(),
     ]
 }
 
@@ -190,11 +193,14 @@ pub fn from_server() -> Vec<ServerMessage> {
         ChannelJoined { channel: "global".into(), messages: vec![chat_message()], recovered: true, last_offset: 41 }
             .into(),
         chat_message().into(),
+        ChatMessage { offset: 42, text: String::new(), nonce: None, edits: Some(41), ..chat_message() }.into(),
         Presence { user: user_id(), status: Status::Online, match_id: Some(match_id) }.into(),
         Friend { user: user(), change: "requested".into() }.into(),
         DuelInvited { invite: match_id, from: user(), mode: Mode::Duel, expires_in_s: 30 }.into(),
         DuelAnswered { invite: match_id, accept: false }.into(),
         TournamentChanged { tournament: match_id, change: "round".into() }.into(),
+        SomebodyTypes { channel: "global".into(), user: user_id() }.into(),
+        SomebodyRead { channel: "global".into(), user: user_id(), offset: 41 }.into(),
         Reconnect { after_ms: 1_500, reason: "drain".into() }.into(),
     ]
 }

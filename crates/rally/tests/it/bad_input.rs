@@ -4,10 +4,10 @@ use rally_client::{
     Api, Encoding, Identity, NewMatch,
     protocol::{EventKind, Level, Mode, ServerMessage, Skill, close},
 };
-use rally_edge::auth::Tokens;
+use rally_edge::auth::{LoginToken, Tokens};
 use rally_service::{clock, env::MapEnv};
 use rally_testkit::eventually;
-use rally_units::MatchId;
+use rally_units::{LoginId, MatchId};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -16,6 +16,9 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::support::{
     LONG, Player, Raw, SCORE_TO_WIN, alone_in_queue, cluster::Edge, http::metric, pair_ready, shared, unique,
 };
+
+/// Of an access token that nobody looks up.
+const ANY_LOGIN: LoginToken = LoginToken { login: LoginId::from_bytes([1; 16]), generation: 1 };
 
 async fn guest(edge: &Edge) -> Identity {
     Api::new(edge.url()).sign_in_as_guest(&unique("bad")).await.unwrap()
@@ -153,8 +156,8 @@ async fn strangers(edge: &Edge) {
     let (head, signature) = token.rsplit_once('.').unwrap();
     let bad = [
         ("garbage", "not a token".to_owned()),
-        ("expired", ours.issue_at(&who.user, hour_ago).unwrap().access),
-        ("forged", theirs.issue(&who.user).unwrap().access),
+        ("expired", ours.issue_at(&who.user, ANY_LOGIN, hour_ago).unwrap().access),
+        ("forged", theirs.issue(&who.user, ANY_LOGIN).unwrap().access),
         ("cut", head.to_owned()),
         ("signed by nobody", format!("{head}.{}", "A".repeat(signature.len()))),
         ("of another kind", who.tokens.refresh.clone()),
@@ -168,7 +171,7 @@ async fn strangers(edge: &Edge) {
     counts.have_risen().await;
     closes.have_risen().await;
     // The same signer makes good ones: what was refused was refused for its own reason.
-    Raw::open(edge.port, &ours.issue(&who.user).unwrap().access).await;
+    Raw::open(edge.port, &ours.issue(&who.user, ANY_LOGIN).unwrap().access).await;
 
     let counts = refused(edge, "hello_first").await;
     let mut raw = Raw::connect(edge.port).await;

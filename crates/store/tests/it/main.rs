@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod accounts;
+mod history;
 mod matches;
 mod migrations;
 mod outages;
 mod ownership;
 mod results;
+mod social;
 mod support;
 mod users;

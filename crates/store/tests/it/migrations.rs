@@ -16,7 +16,9 @@ async fn several_migrate_at_once() {
         assert_eq!(task.await.unwrap().unwrap(), schema_version_needed());
     }
     let rows = db.connect().await.query("SELECT version FROM refinery_schema_history", &[]).await.unwrap();
-    assert_eq!(rows.len(), usize::try_from(schema_version_needed()).unwrap(), "each applied once");
+    let files = std::fs::read_dir("../../migrations").unwrap().map(|file| file.unwrap().file_name());
+    let files = files.filter(|name| name.to_string_lossy().ends_with(".sql")).count();
+    assert_eq!(rows.len(), files, "each applied once");
 }
 
 #[tokio::test]

@@ -2,10 +2,10 @@
 
 import { effect, signal } from "@preact/signals";
 
-import { createMatch, Refused, type NewMatch } from "./net/api.ts";
+import { createMatch, Refused, type Credentials, type NewMatch } from "./net/api.ts";
 import { Connection, TokenRefused, type ConnectionState, type Env } from "./net/connection.ts";
 import { Session, type Storage } from "./net/session.ts";
-import type { Id, Mode, ServerMessage, Skill, UserInfo } from "./protocol/index.ts";
+import type { Id, Mode, ServerMessage, Skill, Status, UserInfo } from "./protocol/index.ts";
 import { go } from "./router.ts";
 import * as settings from "./settings.ts";
 
@@ -49,6 +49,8 @@ export const state = signal<ConnectionState>(connection.state);
 export const queue = signal<Waiting | null>(null);
 /** The match in which one has a seat. */
 export const seat = signal<Id | null>(null);
+/** What friends show; who is gone is not in it. */
+export const presence = signal<Record<Id, Status>>({});
 /** The last thing that went wrong, for the home page. */
 export const trouble = signal<string | null>(null);
 
@@ -86,9 +88,13 @@ function keepPlace(message: ServerMessage): void {
   switch (message.type) {
     case "welcome":
       user.value = message.user;
+      presence.value = {};
       seat.value = message.match;
       // The ticket went with the old connection.
       if (queue.value !== null && message.queue === null && message.match === null) join(queue.value);
+      break;
+    case "presence":
+      presence.value = { ...presence.value, [message.user]: message.status };
       break;
     case "queued":
       // Also unasked: whose opponent did not come is queued again.
@@ -142,16 +148,54 @@ export function dequeue(): void {
   connection.send({ type: "queue_leave" });
 }
 
+/** As an account from now on. */
+function become(who: UserInfo): void {
+  settings.account.value = true;
+  connection.forget();
+  user.value = who;
+  connection.start();
+}
+
+/** Signs an account in. */
+export async function logIn(credentials: Credentials): Promise<void> {
+  become(await session.logIn(credentials));
+}
+
+/** Makes an account, of the guest that one is. Returns the code for a forgotten password. */
+export async function register(credentials: Credentials): Promise<string> {
+  const code = await session.register(credentials);
+  if (session.user !== null) become(session.user);
+  return code;
+}
+
+/** Ends the login of this browser. */
+export async function logOut(): Promise<void> {
+  settings.account.value = false;
+  await session.logOut();
+  signOut();
+}
+
+// A new tab of a browser in which an account is signed in.
+if (session.user === null && settings.account.value) {
+  void session
+    .restore()
+    .then((who) => {
+      if (who === null) settings.account.value = false;
+      else if (user.value === null) user.value = who;
+    })
+    .catch(() => {});
+}
+
 /** Signs in under this name unless one is signed in under it already. */
 export async function signIn(name: string): Promise<void> {
-  if (session.user?.name === name) {
+  if (session.user !== null && (!session.user.guest || session.user.name === name)) {
     try {
       await session.fresh();
       connection.start();
       return;
     } catch (error) {
-      // Known no more: a new guest of that name.
-      if (!(error instanceof TokenRefused)) throw error;
+      // A guest that is known no more: a new one of that name.
+      if (!(error instanceof TokenRefused) || settings.account.value) throw error;
     }
   }
   const signedIn = await session.signIn(name);
@@ -201,6 +245,7 @@ const SENTENCES: Record<string, string> = {
   not_found: "There is no such match.",
   rate_limited: "Too fast. Wait a moment and try again.",
   unavailable: "Rally is catching its breath. Try again in a moment.",
+  totp_required: "The code of your authenticator, please.",
   unauthenticated: "Your session has ended. Sign in again.",
   username_taken: "Somebody has that name. Take another.",
 };

@@ -12,6 +12,8 @@ type Page = ComponentType<{ match: string }>;
 
 const PAGES: Record<Route["page"], () => Promise<{ default: Page }>> = {
   home: () => import("./pages/home.tsx"),
+  account: () => import("./pages/account.tsx"),
+  leaderboard: () => import("./pages/leaderboard.tsx"),
   play: () => import("./pages/play.tsx"),
   watch: () => import("./pages/watch.tsx"),
 };
@@ -44,11 +46,17 @@ function App() {
     );
   }
   if (loaded === null || loaded.page !== now.page) return null;
-  const match = now.page === "home" ? "" : now.match;
+  const match = "match" in now ? now.match : "";
   return <loaded.Page key={match} match={match} />;
 }
 
-const TITLES: Record<Route["page"], string> = { home: "Rally", play: "Rally – play", watch: "Rally – watch" };
+const TITLES: Record<Route["page"], string> = {
+  home: "Rally",
+  account: "Rally – you",
+  leaderboard: "Rally – leaderboard",
+  play: "Rally – play",
+  watch: "Rally – watch",
+};
 effect(() => {
   document.title = TITLES[route.value.page];
 });

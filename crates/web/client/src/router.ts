@@ -1,8 +1,8 @@
-// Three pages, told apart by the path.
+// The pages, told apart by the path.
 
 import { signal } from "@preact/signals";
 
-export type Route = { page: "home" } | { page: "play" | "watch"; match: string };
+export type Route = { page: "home" | "account" | "leaderboard" } | { page: "play" | "watch"; match: string };
 
 export const route = signal<Route>(parse(location.pathname));
 
@@ -19,7 +19,9 @@ addEventListener("popstate", () => {
 
 export function parse(path: string): Route {
   const [, page, match] = /^\/(play|watch)\/([^/]+)\/?$/.exec(path) ?? [];
-  return match !== undefined ? { page: page as "play" | "watch", match } : { page: "home" };
+  if (match !== undefined) return { page: page as "play" | "watch", match };
+  const [, alone] = /^\/(account|leaderboard)\/?$/.exec(path) ?? [];
+  return { page: (alone as "account" | "leaderboard" | undefined) ?? "home" };
 }
 
 /** The match that a link or an id given by hand means; null if it is neither. */

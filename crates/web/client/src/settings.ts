@@ -37,6 +37,9 @@ export const queueMode = remembered<Mode>("rally.queue", "casual", one(MODES), t
 export const classic = remembered<boolean>("rally.classic", false, flag, flagText);
 export const sound = remembered<boolean>("rally.sound", true, flag, flagText);
 
+/** Whether an account was signed in here: a new tab then asks for it. */
+export const account = remembered<boolean>("rally.account", false, flag, flagText);
+
 const motion = matchMedia("(prefers-reduced-motion: reduce)");
 export const reducedMotion = signal(motion.matches);
 motion.addEventListener("change", () => {

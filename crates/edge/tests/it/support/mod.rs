@@ -141,6 +141,13 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
+    /// Ends its link to the cluster, while its sockets know nothing of it: as if the process had been killed.
+    pub(crate) async fn dies(self) {
+        let fabric = self.fabric.clone();
+        drop(self);
+        fabric.finished().await;
+    }
+
     pub(crate) fn node(&self) -> NodeId {
         self.fabric.node()
     }

@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     sync::Arc,
     time::Duration,
 };
@@ -18,8 +18,11 @@ use rally_edge::{
     address::Addresses,
     api::Api,
     auth::Tokens,
+    background::Background,
+    cookie::RefreshCookie,
     hub::{Handle, HubConfig},
     limits::{Limits, LimitsConfig, Rate},
+    passwords::{PasswordConfig, Passwords},
     router::{Http, router},
     serve::{ServeConfig, serve},
     socket::{Sockets, SocketsConfig},
@@ -46,6 +49,14 @@ pub(crate) struct Bounds {
     pub(crate) serve: ServeConfig,
     pub(crate) public_url: Option<String>,
     pub(crate) allowed_origins: Vec<String>,
+    pub(crate) passwords: PasswordConfig,
+    /// Threads, and jobs that may wait for them.
+    pub(crate) background: [usize; 2],
+}
+
+/// The cheapest there is: what is tested is not Argon2.
+pub(crate) fn cheap_passwords() -> PasswordConfig {
+    PasswordConfig { memory_kib: 8, passes: 1 }
 }
 
 /// So often that no test meets it.
@@ -75,6 +86,8 @@ impl Default for Bounds {
             serve: ServeConfig::for_sockets(1_000),
             public_url: None,
             allowed_origins: Vec::new(),
+            passwords: cheap_passwords(),
+            background: [2, 64],
         }
     }
 }
@@ -132,8 +145,19 @@ impl Cluster {
         };
         let sockets = Sockets::new(config, hub.clone());
         let drain = Drain::new();
+        let [threads, queue_max] = bounds.background.map(|n| NonZeroUsize::new(n).unwrap());
+        let background = Background::start(threads, queue_max).unwrap();
         let router = router(Http {
-            api: Api { tokens: tokens.clone(), store, fabric: fabric.clone(), hub, limits: limits.clone() },
+            api: Api {
+                tokens: tokens.clone(),
+                store,
+                fabric: fabric.clone(),
+                hub,
+                limits: limits.clone(),
+                passwords: Passwords::new(bounds.passwords, background.clone()).unwrap(),
+                background,
+                cookie: RefreshCookie::new("_test", bounds.public_url.as_deref()),
+            },
             sockets,
             drain: drain.clone(),
             public_url: bounds.public_url,

@@ -5,8 +5,56 @@ import type { ErrorCode, Id, Level, Skill, UserInfo } from "../protocol/index.ts
 export interface SignIn {
   user: UserInfo;
   access_token: string;
-  refresh_token: string;
+  /** Absent where it came in a cookie, out of this page's reach. */
+  refresh_token?: string;
   expires_in_s: number;
+  /** Stands in for a forgotten password; shown once. */
+  recovery_code?: string;
+}
+
+export interface PublicUser {
+  id: Id;
+  name: string;
+  guest: boolean;
+  rating: number;
+  avatar: string | null;
+}
+
+export interface UserStats {
+  rating: number;
+  rank: number | null;
+  matches: number;
+  wins: number;
+  losses: number;
+}
+
+export interface MatchSummary {
+  id: Id;
+  mode: string;
+  players: { user: Id | null; name: string | null; bot: string | null }[];
+  score: [number, number];
+  winner: "left" | "right" | null;
+  ended_at: string | null;
+  duration_s: number;
+}
+
+export interface Page<T> {
+  items: T[];
+  next: string | null;
+}
+
+export interface RankedUser {
+  rank: number;
+  id: Id;
+  name: string;
+  rating: number;
+  matches: number;
+  wins: number;
+}
+
+export interface FriendView {
+  user: UserInfo;
+  direction?: "incoming" | "outgoing";
 }
 
 export interface NewMatch {
@@ -34,9 +82,28 @@ export function signInAsGuest(username: string): Promise<SignIn> {
   return post("", "/auth/guest", { username });
 }
 
-/** `origin`: of the edge to ask; empty for the one that served this page. */
-export function refresh(origin: string, refreshToken: string): Promise<SignIn> {
-  return post(origin, "/auth/refresh", { refresh_token: refreshToken });
+export interface Credentials {
+  username: string;
+  password: string;
+  totp?: string;
+}
+
+/** Makes an account; of the guest whose token this is, who keeps everything. */
+export function register(credentials: Credentials, guest?: string): Promise<SignIn> {
+  return post("", "/auth/register", { ...credentials, cookie: true }, guest);
+}
+
+export function logIn(credentials: Credentials): Promise<SignIn> {
+  return post("", "/auth/login", { ...credentials, cookie: true });
+}
+
+/** `origin`: of the edge to ask; empty for the one that served this page. Without a token: by the cookie. */
+export function refresh(origin: string, refreshToken: string | null): Promise<SignIn> {
+  return post(origin, "/auth/refresh", refreshToken === null ? {} : { refresh_token: refreshToken });
+}
+
+export function logOut(token: string): Promise<void> {
+  return post("", "/auth/logout", {}, token);
 }
 
 /** `origin`: of the edge to ask. */
@@ -44,20 +111,61 @@ export async function createMatch(origin: string, token: string, match: NewMatch
   return (await post<{ match: Id }>(origin, "/matches", match, token)).match;
 }
 
-async function post<T>(origin: string, path: string, body: unknown, token?: string): Promise<T> {
+export function leaderboard(by: "rating" | "wins", cursor: string | null): Promise<Page<RankedUser>> {
+  return call("GET", "", `/leaderboard?by=${by}&limit=20${cursor === null ? "" : `&cursor=${cursor}`}`);
+}
+
+export function statsOf(user: Id, token: string): Promise<UserStats> {
+  return call("GET", "", `/users/${user}/stats`, undefined, token);
+}
+
+export function matchesOf(user: Id, cursor: string | null, token: string): Promise<Page<MatchSummary>> {
+  const from = cursor === null ? "" : `&cursor=${cursor}`;
+  return call("GET", "", `/users/${user}/matches?limit=10${from}`, undefined, token);
+}
+
+export function friends(token: string): Promise<{ items: FriendView[] }> {
+  return call("GET", "", "/friends", undefined, token);
+}
+
+export function friendRequests(token: string): Promise<{ items: FriendView[] }> {
+  return call("GET", "", "/friends/requests", undefined, token);
+}
+
+export function searchUsers(name: string, token: string): Promise<{ items: PublicUser[] }> {
+  return call("GET", "", `/users?search=${encodeURIComponent(name)}`, undefined, token);
+}
+
+/** Asks for somebody's friendship, or accepts what that one has asked for. */
+export function befriend(user: Id, token: string): Promise<{ state: string }> {
+  return post("", "/friends/requests", { user }, token);
+}
+
+function post<T>(origin: string, path: string, body: unknown, token?: string): Promise<T> {
+  return call("POST", origin, path, body, token);
+}
+
+async function call<T>(method: string, origin: string, path: string, body?: unknown, token?: string): Promise<T> {
   const response = await fetch(`${origin}/api/v1${path}`, {
-    method: "POST",
+    method,
+    // Another edge of this site has the same cookie.
+    credentials: "include",
     headers: {
-      "content-type": "application/json",
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
     },
-    body: JSON.stringify(body),
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });
-  const answer = (await response.json().catch(() => ({}))) as { code?: string; detail?: string; title?: string };
+  const answer = (await response.json().catch(() => ({}))) as {
+    code?: string;
+    detail?: string;
+    title?: string;
+    errors?: { field: string; detail: string }[];
+  };
   if (!response.ok) {
     const code = answer.code ?? (response.status >= 500 ? "internal" : "invalid_input");
-    throw new Refused(code, response.status, answer.detail ?? answer.title ?? `HTTP ${response.status}`);
+    throw new Refused(code, response.status, answer.errors?.[0]?.detail ?? answer.detail ?? answer.title ?? `HTTP ${response.status}`);
   }
   return answer as T;
 }

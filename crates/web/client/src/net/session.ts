@@ -1,6 +1,7 @@
-// Who one is: a guest's tokens, kept for this tab only. (Two tabs are two guests, and can play each other.)
+// Who one is. A guest's tokens are kept for this tab only: two tabs are two guests, and can play each other. An
+// account's refresh token lies in a cookie that no script can read, and is shared by all tabs.
 
-import { Refused, refresh, signInAsGuest, type SignIn } from "./api.ts";
+import { Refused, logIn, logOut, refresh, register, signInAsGuest, type Credentials, type SignIn } from "./api.ts";
 import { TokenRefused, type Tokens } from "./connection.ts";
 import type { UserInfo } from "../protocol/index.ts";
 
@@ -14,7 +15,8 @@ export interface Storage {
 interface Kept {
   user: UserInfo;
   access: string;
-  refresh: string;
+  /** Null: in the cookie. */
+  refresh: string | null;
   /** Wall clock, in ms since 1970: it must outlive a reload. */
   expiresMs: number;
 }
@@ -41,6 +43,36 @@ export class Session implements Tokens {
     return this.#keep(await signInAsGuest(username)).user;
   }
 
+  /** Signs an account in. */
+  async logIn(credentials: Credentials): Promise<UserInfo> {
+    return this.#keep(await logIn(credentials)).user;
+  }
+
+  /** Makes an account, of the guest that one is. Returns what stands in for a forgotten password. */
+  async register(credentials: Credentials): Promise<string> {
+    const guest = this.#kept?.user.guest === true ? await this.fresh().catch(() => undefined) : undefined;
+    const answer = await register(credentials, guest);
+    this.#keep(answer);
+    return answer.recovery_code ?? "";
+  }
+
+  /** Goes on as whoever the cookie says; null where it says nobody. */
+  async restore(): Promise<UserInfo | null> {
+    try {
+      return (await this.#refresh("", null)).user;
+    } catch (error) {
+      if (error instanceof TokenRefused) return null;
+      throw error;
+    }
+  }
+
+  /** Ends the login, also on the server if that can be reached. */
+  async logOut(): Promise<void> {
+    const token = await this.fresh().catch(() => null);
+    this.signOut();
+    if (token !== null) await logOut(token).catch(() => {});
+  }
+
   signOut(): void {
     this.#kept = null;
     this.#storage.removeItem(KEY);
@@ -61,9 +93,9 @@ export class Session implements Tokens {
     return (await this.#refreshing).access;
   }
 
-  async #refresh(origin: string, token: string): Promise<Kept> {
+  async #refresh(origin: string, token: string | null): Promise<Kept> {
     try {
-      return this.#keep(await refresh(origin, token));
+      return this.#keep(await (token === null ? alone(() => refresh(origin, null)) : refresh(origin, token)));
     } catch (error) {
       if (!(error instanceof Refused) || (error.status !== 401 && error.status !== 403)) throw error;
       this.signOut();
@@ -75,7 +107,7 @@ export class Session implements Tokens {
     const kept: Kept = {
       user: answer.user,
       access: answer.access_token,
-      refresh: answer.refresh_token,
+      refresh: answer.refresh_token ?? null,
       expiresMs: this.#nowMs() + answer.expires_in_s * 1000,
     };
     this.#kept = kept;
@@ -84,13 +116,19 @@ export class Session implements Tokens {
   }
 }
 
+/** One tab after the other: the cookie is the same for all, and good once. */
+function alone<T>(what: () => Promise<T>): Promise<T> {
+  const locks = (globalThis.navigator as Navigator | undefined)?.locks;
+  return locks === undefined ? what() : (locks.request("rally.refresh", what) as Promise<T>);
+}
+
 function read(storage: Storage): Kept | null {
   try {
     const kept = JSON.parse(storage.getItem(KEY) ?? "null") as Partial<Kept> | null;
     const whole =
       kept !== null &&
       typeof kept.access === "string" &&
-      typeof kept.refresh === "string" &&
+      (kept.refresh === null || typeof kept.refresh === "string") &&
       typeof kept.expiresMs === "number" &&
       typeof kept.user?.name === "string";
     return whole ? (kept as Kept) : null;

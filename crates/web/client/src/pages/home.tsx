@@ -8,7 +8,9 @@ import type { NewMatch } from "../net/api.ts";
 import type { Level, Mode } from "../protocol/index.ts";
 import { go, matchIn } from "../router.ts";
 import * as settings from "../settings.ts";
+import { Chat } from "../ui/chat.tsx";
 import { Choice } from "../ui/choice.tsx";
+import { Places } from "../ui/places.tsx";
 import { NAME, NameField, SkillChoice } from "../ui/who.tsx";
 import { Wordmark } from "../ui/wordmark.tsx";
 
@@ -33,6 +35,7 @@ export default function Home() {
   const wrongName = useSignal(false);
   const busy = useSignal(false);
   const waiting = useComputed(() => queue.value !== null);
+  const isAccount = useComputed(() => user.value !== null && !user.value.guest);
 
   useSignalEffect(() => {
     if (NAME.test(name.value)) wrongName.value = false;
@@ -41,7 +44,7 @@ export default function Home() {
   /** Signs in, then does it; says what went wrong. */
   const act = async (what: () => Promise<void> | void) => {
     trouble.value = null;
-    if (!NAME.test(name.value)) {
+    if (!isAccount.value && !NAME.test(name.value)) {
       wrongName.value = true;
       document.getElementById("name")?.focus();
       return;
@@ -70,6 +73,7 @@ export default function Home() {
           <p>Two paddles, one ball, first to eleven.</p>
         </header>
         <div class="panel">
+          <Places />
           <Notices />
           {waiting.value ? (
             <Waiting />
@@ -80,13 +84,15 @@ export default function Home() {
                 void play();
               }}
             >
-              <NameField
-                value={name.value}
-                wrong={wrongName.value}
-                onInput={(value) => {
-                  name.value = value;
-                }}
-              />
+              {!isAccount.value && (
+                <NameField
+                  value={name.value}
+                  wrong={wrongName.value}
+                  onInput={(value) => {
+                    name.value = value;
+                  }}
+                />
+              )}
               <SkillChoice />
               <section class="quick">
                 <Choice
@@ -107,6 +113,7 @@ export default function Home() {
             </form>
           )}
           <WatchByLink />
+          <Chat channel="global" />
         </div>
       </main>
     </>

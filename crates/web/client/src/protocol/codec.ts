@@ -17,11 +17,13 @@ import {
   POWER_UPS,
   SIDES,
   SKILLS,
+  STATUSES,
   type Dir,
 } from "./enums.ts";
 import { idFromBytes, idToBytes } from "./ids.ts";
 import type {
   BallState,
+  ChatMessage,
   ClientMessage,
   EffectState,
   GameOver,
@@ -101,6 +103,12 @@ function flat(message: ClientMessage): unknown[] {
         message.press,
         optional(SIDES, message.side),
       ];
+    case "channel_join":
+      return [14, message.channel, message.since];
+    case "channel_leave":
+      return [15, message.channel];
+    case "chat_send":
+      return [16, message.channel, message.text, message.nonce];
   }
 }
 
@@ -243,6 +251,18 @@ const gameOver = (fields: Fields): GameOver => ({
   ratings: fields.maybe((f) => f.pair((side) => side.pair(int))),
 });
 
+const chatMessage = (fields: Fields): ChatMessage => ({
+  type: "chat_message",
+  channel: fields.text(),
+  offset: fields.int(),
+  id: fields.id(),
+  from: fields.nested(user),
+  text: fields.text(),
+  sentAt: fields.int(),
+  nonce: fields.maybe((f) => f.text()),
+  edits: fields.maybe(int),
+});
+
 function fromItems(items: unknown[]): ServerMessage | null {
   const fields = new Fields(items, 1);
   switch (items[0]) {
@@ -318,6 +338,18 @@ function fromItems(items: unknown[]): ServerMessage | null {
       };
     case 74:
       return gameOver(fields);
+    case 75:
+      return {
+        type: "channel_joined",
+        channel: fields.text(),
+        messages: fields.list(chatMessage),
+        recovered: fields.bool(),
+        lastOffset: fields.int(),
+      };
+    case 76:
+      return chatMessage(fields);
+    case 77:
+      return { type: "presence", user: fields.id(), status: fields.one(STATUSES), match: fields.maybe((f) => f.id()) };
     case 82:
       return { type: "reconnect", afterMs: fields.int(), reason: fields.text() };
     default:

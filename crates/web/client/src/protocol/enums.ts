@@ -26,6 +26,8 @@ export const EVENT_KINDS = [
   "go",
 ] as const;
 
+export const STATUSES = ["online", "away", "busy", "offline"] as const;
+
 export type Mode = (typeof MODES)[number];
 export type Side = (typeof SIDES)[number];
 export type Place = (typeof PLACES)[number];
@@ -36,6 +38,7 @@ export type Level = (typeof LEVELS)[number];
 export type PowerUp = (typeof POWER_UPS)[number];
 export type EndReason = (typeof END_REASONS)[number];
 export type EventKind = (typeof EVENT_KINDS)[number];
+export type Status = (typeof STATUSES)[number];
 
 /** -1 up, 0 stay, 1 down. */
 export type Dir = -1 | 0 | 1;

@@ -16,6 +16,7 @@ import type {
   PowerUp,
   Side,
   Skill,
+  Status,
 } from "./enums.ts";
 
 /** A UUID, as text. */
@@ -91,7 +92,10 @@ export type ClientMessage =
   | { type: "resume"; match: Id }
   | { type: "forfeit"; match: Id }
   | { type: "rematch"; match: Id }
-  | { type: "input"; match: Id; seq: number; dir: Dir; press: boolean; side: Side | null };
+  | { type: "input"; match: Id; seq: number; dir: Dir; press: boolean; side: Side | null }
+  | { type: "channel_join"; channel: string; since: number | null }
+  | { type: "channel_leave"; channel: string }
+  | { type: "chat_send"; channel: string; text: string; nonce: string };
 
 // From an edge.
 
@@ -204,6 +208,38 @@ export interface GameOver {
   ratings: Pair<Pair<number>> | null;
 }
 
+export interface ChannelJoined {
+  type: "channel_joined";
+  channel: string;
+  messages: ChatMessage[];
+  /** Whether they continue where one had stopped. */
+  recovered: boolean;
+  lastOffset: number;
+}
+
+export interface ChatMessage {
+  type: "chat_message";
+  channel: string;
+  /** Rises by one in each channel. */
+  offset: number;
+  id: Id;
+  from: UserInfo;
+  text: string;
+  /** In ms since 1970. */
+  sentAt: number;
+  /** Of one's own. */
+  nonce: string | null;
+  /** The offset of an earlier message whose text this is; empty: it is taken back. */
+  edits: number | null;
+}
+
+export interface Presence {
+  type: "presence";
+  user: Id;
+  status: Status;
+  match: Id | null;
+}
+
 export interface Reconnect {
   type: "reconnect";
   afterMs: number;
@@ -222,6 +258,9 @@ export type ServerMessage =
   | Snapshot
   | MatchEvent
   | GameOver
+  | ChannelJoined
+  | ChatMessage
+  | Presence
   | Reconnect;
 
 export type ServerMessageOf<T extends ServerMessage["type"]> = Extract<ServerMessage, { type: T }>;

@@ -200,3 +200,47 @@ test("two play at one keyboard by classic rules", { timeout: 60_000 }, async () 
   await page.keyboard.up("ArrowDown");
   await max.shoot("local");
 });
+
+test("a guest signs up, is known in a new tab, and talks to somebody on the other edge", { timeout: 90_000 }, async () => {
+  const name = `Ann_${Date.now() % 1e9}`;
+  const ann = await open("Ann_account", "/account", 0);
+  const { page } = ann;
+  await page.getByText("Sign up", { exact: true }).click();
+  await page.getByLabel("Name").fill(name);
+  await page.getByLabel("Password").fill("six blue lamps on a boat");
+  await button(page, "Create account").click();
+  assert.match(await page.locator(".recovery").innerText(), /^[A-Z2-7-]{31}$/);
+  await ann.shoot("recovery");
+  await page.getByRole("heading", { name }).waitFor();
+  await page.getByText("Rating 1500").waitFor();
+
+  // The cookie is out of reach of scripts, and lets a new tab in, also at the other edge.
+  assert.equal(await page.evaluate(() => document.cookie), "");
+  const tab = await page.context().newPage();
+  await tab.goto(`${cluster.urls[1]}/account`);
+  // What says that somebody is signed in here belongs to the other edge's address.
+  await tab.getByLabel("Name").fill(name);
+  await tab.getByLabel("Password").fill("six blue lamps on a boat");
+  await button(tab, "Enter").click();
+  await tab.getByRole("heading", { name }).waitFor();
+  const again = await page.context().newPage();
+  await again.goto(`${cluster.urls[1]}/account`);
+  await again.getByRole("heading", { name }).waitFor();
+
+  const bob = await arrive("Bob_talks", 1);
+  await button(bob.page, "Play").click();
+  await page.getByRole("link", { name: "Play" }).click();
+  for (const who of [page, bob.page]) await who.getByPlaceholder("Say something to everybody").waitFor();
+  const words = `<b>hello</b> ${Date.now()}`;
+  await page.getByPlaceholder("Say something to everybody").fill(words);
+  await button(page, "Say").click();
+  for (const who of [page, bob.page]) await who.locator(".chat li").filter({ hasText: words }).waitFor();
+  await bob.shoot("chat");
+  await button(bob.page, "Cancel").click();
+
+  await page.getByRole("link", { name }).click();
+  await button(page, "Sign out").click();
+  await button(page, "Enter").waitFor();
+  await page.getByRole("link", { name: "Leaderboard" }).click();
+  await page.getByRole("heading", { name: "Leaderboard" }).waitFor();
+});

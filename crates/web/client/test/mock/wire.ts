@@ -13,8 +13,10 @@ import {
   POWER_UPS,
   SIDES,
   SKILLS,
+  STATUSES,
   idFromBytes,
   idToBytes,
+  type ChatMessage,
   type ClientMessage,
   type Dir,
   type GameOver,
@@ -99,9 +101,28 @@ function items(message: ServerMessage): unknown[] {
       ];
     case "game_over":
       return [74, ...over(message)];
+    case "channel_joined":
+      return [75, message.channel, message.messages.map(chat), message.recovered, message.lastOffset];
+    case "chat_message":
+      return [76, ...chat(message)];
+    case "presence":
+      return [77, idToBytes(message.user), at(STATUSES, message.status), maybe(message.match, idToBytes)];
     case "reconnect":
       return [82, message.afterMs, message.reason];
   }
+}
+
+function chat(message: ChatMessage): unknown[] {
+  return [
+    message.channel,
+    message.offset,
+    idToBytes(message.id),
+    user(message.from),
+    message.text,
+    message.sentAt,
+    message.nonce,
+    message.edits,
+  ];
 }
 
 function user({ id, name, guest }: UserInfo): unknown[] {
@@ -192,6 +213,12 @@ export function read(frame: Uint8Array): ClientMessage {
         press: f[3] as boolean,
         side: f[4] == null ? null : SIDES[f[4] as number]!,
       };
+    case 14:
+      return { type: "channel_join", channel: f[0] as string, since: f[1] as number | null };
+    case 15:
+      return { type: "channel_leave", channel: f[0] as string };
+    case 16:
+      return { type: "chat_send", channel: f[0] as string, text: f[1] as string, nonce: f[2] as string };
     default:
       throw new RangeError(`no client message has number ${number}`);
   }

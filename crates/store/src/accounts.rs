@@ -1,0 +1,264 @@
+//! Accounts: registering, what proves who one is, and being forgotten.
+//!
+//! Passwords come here hashed, codes as BLAKE3 hashes; what they are hashes of is known to the caller alone.
+
+use deadpool_postgres::GenericClient;
+use rally_units::UserId;
+use tokio_postgres::error::SqlState;
+use uuid::Uuid;
+
+use crate::{
+    Store, StoreError, User, UserKind,
+    error::Fault,
+    metrics::failed,
+    pool::{execute, query_opt},
+    types::text_enum,
+    users::{self, USER_COLUMNS},
+};
+
+/// BLAKE3 of a code.
+pub type CodeHash = [u8; 32];
+
+text_enum! {
+    /// What an account may do.
+    Role {
+        /// What everybody may.
+        Player = "player",
+        /// Look after the others.
+        Operator = "operator",
+    }
+}
+
+/// An account to be made.
+#[derive(Clone, Debug)]
+pub struct NewAccount<'a> {
+    /// Its name; the caller has checked its form.
+    pub name: &'a str,
+    /// Argon2id, as a PHC string.
+    pub password_hash: &'a str,
+    /// Of the code that stands in for a forgotten password.
+    pub recovery_hash: CodeHash,
+}
+
+/// What proves that somebody is the owner of an account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Credentials {
+    /// Whose they are.
+    pub user: User,
+    /// What the account may do.
+    pub role: Role,
+    /// Argon2id, as a PHC string.
+    pub password_hash: String,
+    /// The second factor's secret, where it is in effect.
+    pub totp_secret: Option<Vec<u8>>,
+}
+
+/// Why an account was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// An account has this name, in these or other cases of letters. It may be the caller's own, made by an earlier
+    /// try whose answer was lost.
+    #[error("the name belongs to an account")]
+    UsernameTaken,
+    /// Only a guest can become an account.
+    #[error("the user is no guest")]
+    NotAGuest,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl RegisterError {
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::UsernameTaken => "username_taken",
+            Self::NotAGuest => "not_a_guest",
+            Self::Store(error) => error.kind.as_str(),
+        }
+    }
+}
+
+impl Store {
+    /// Makes an account: of a guest, who keeps id, history and rating, or of nobody.
+    ///
+    /// # Errors
+    /// The name belongs to another account, the user is no guest, or the store failed.
+    pub async fn register(&self, new: &NewAccount<'_>, guest: Option<UserId>) -> Result<User, RegisterError> {
+        const OPERATION: &str = "register";
+        self.run(OPERATION, async |client| {
+            let tx = client.transaction().await?;
+            let registered = register(&tx, new, guest).await?;
+            // Rolled back otherwise, with the transaction.
+            if registered.is_ok() {
+                tx.commit().await?;
+            }
+            Ok(registered)
+        })
+        .await?
+        .inspect_err(|error| failed(OPERATION, error.label()))
+    }
+
+    /// What proves that one is the owner of the account of this name, in whatever case of letters.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn credentials(&self, name: &str) -> Result<Option<Credentials>, StoreError> {
+        const SQL: &str = "SELECT u.id, u.kind, u.name, u.rating, u.rating_deviation, u.volatility, u.created_at,
+                a.role, a.password_hash, CASE WHEN a.totp_since IS NOT NULL THEN a.totp_secret END AS totp_secret
+            FROM users u JOIN accounts a ON a.user_id = u.id
+            WHERE u.kind = 'account' AND lower(u.name) = lower($1)";
+        self.run("credentials", async |client| {
+            query_opt(client, SQL, &[&name]).await?.map(|row| read_credentials(&row)).transpose()
+        })
+        .await
+    }
+
+    /// What proves that one is the owner of this account; `None` for guests.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn credentials_of(&self, user: UserId) -> Result<Option<Credentials>, StoreError> {
+        const SQL: &str = "SELECT u.id, u.kind, u.name, u.rating, u.rating_deviation, u.volatility, u.created_at,
+                a.role, a.password_hash, CASE WHEN a.totp_since IS NOT NULL THEN a.totp_secret END AS totp_secret
+            FROM users u JOIN accounts a ON a.user_id = u.id WHERE u.id = $1";
+        self.run("credentials_of", async |client| {
+            query_opt(client, SQL, &[&user.as_uuid()]).await?.map(|row| read_credentials(&row)).transpose()
+        })
+        .await
+    }
+
+    /// Sets another password. `false`: no such account.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn set_password(&self, user: UserId, password_hash: &str) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE accounts SET password_hash = $2 WHERE user_id = $1";
+        self.run("set_password", async |client| Ok(execute(client, SQL, &[&user.as_uuid(), &password_hash]).await? > 0))
+            .await
+    }
+
+    /// Whether this is the account's recovery code.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn is_recovery_code(&self, user: UserId, code: &CodeHash) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT FROM accounts WHERE user_id = $1 AND recovery_hash = $2";
+        self.run("is_recovery_code", async |client| {
+            Ok(query_opt(client, SQL, &[&user.as_uuid(), &code.as_slice()]).await?.is_some())
+        })
+        .await
+    }
+
+    /// Sets another password by the account's recovery code, in whose place a new one comes, and ends all logins.
+    /// `false`: it is not the code, or has been used.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn recover(
+        &self,
+        user: UserId,
+        code: &CodeHash,
+        password_hash: &str,
+        next_code: &CodeHash,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE accounts SET password_hash = $3, recovery_hash = $4
+            WHERE user_id = $1 AND recovery_hash = $2";
+        const END: &str = "DELETE FROM logins WHERE user_id = $1";
+        self.run("recover", async |client| {
+            let tx = client.transaction().await?;
+            let id = user.as_uuid();
+            let params = (code.as_slice(), next_code.as_slice());
+            let recovered = execute(&tx, SQL, &[&id, &params.0, &password_hash, &params.1]).await? > 0;
+            if recovered {
+                execute(&tx, END, &[&id]).await?;
+            }
+            tx.commit().await?;
+            Ok(recovered)
+        })
+        .await
+    }
+
+    /// Gives an account a role. `false`: no such account.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn set_role(&self, user: UserId, role: Role) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE accounts SET role = $2 WHERE user_id = $1";
+        self.run("set_role", async |client| Ok(execute(client, SQL, &[&user.as_uuid(), &role.as_str()]).await? > 0))
+            .await
+    }
+
+    /// Forgets a person: name, picture, password, logins, settings. What stays is what belongs to others too: matches,
+    /// played by somebody without a name. Asking again is fine.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn delete_user(&self, user: UserId) -> Result<(), StoreError> {
+        const RENAME: &str = "UPDATE users SET kind = 'guest', name = 'deleted', language = DEFAULT,
+                friend_requests = 'none', last_seen_at = NULL, deleted_at = coalesce(deleted_at, now())
+            WHERE id = $1";
+        const FORGET: [&str; 6] = [
+            "DELETE FROM accounts WHERE user_id = $1",
+            "DELETE FROM logins WHERE user_id = $1",
+            "DELETE FROM avatars WHERE user_id = $1",
+            "DELETE FROM friendships WHERE low = $1 OR high = $1",
+            "DELETE FROM blocks WHERE user_id = $1 OR blocked_id = $1",
+            "DELETE FROM channel_reads WHERE user_id = $1",
+        ];
+        self.run("delete_user", async |client| {
+            let tx = client.transaction().await?;
+            let id = user.as_uuid();
+            execute(&tx, RENAME, &[&id]).await?;
+            for statement in FORGET {
+                execute(&tx, statement, &[&id]).await?;
+            }
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+async fn register(
+    tx: &impl GenericClient,
+    new: &NewAccount<'_>,
+    guest: Option<UserId>,
+) -> Result<Result<User, RegisterError>, Fault> {
+    const ACCOUNT: &str = "INSERT INTO accounts (user_id, password_hash, recovery_hash) VALUES ($1, $2, $3)";
+    let insert = returning_user("INSERT INTO users (id, kind, name) VALUES ($1, 'account', $2)");
+    let upgrade = returning_user(
+        "UPDATE users SET kind = 'account', name = $2 WHERE id = $1 AND kind = 'guest' AND deleted_at IS NULL",
+    );
+    let (sql, id) = match guest {
+        None => (insert, Uuid::now_v7()),
+        Some(guest) => (upgrade, guest.as_uuid()),
+    };
+    let row = match query_opt(tx, &sql, &[&id, &new.name]).await {
+        Ok(Some(row)) => row,
+        Ok(None) => return Ok(Err(RegisterError::NotAGuest)),
+        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+            return Ok(Err(RegisterError::UsernameTaken));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    execute(tx, ACCOUNT, &[&id, &new.password_hash, &new.recovery_hash.as_slice()]).await?;
+    Ok(Ok(users::read(&row)?))
+}
+
+/// A statement that returns the user that it wrote.
+fn returning_user(sql: &str) -> String {
+    format!("{sql} RETURNING {USER_COLUMNS}")
+}
+
+fn read_credentials(row: &tokio_postgres::Row) -> Result<Credentials, Fault> {
+    let user = users::read(row)?;
+    if user.kind != UserKind::Account {
+        return Err(Fault::Malformed("account of a guest"));
+    }
+    Ok(Credentials {
+        user,
+        role: Role::read(row.try_get("role")?)?,
+        password_hash: row.try_get("password_hash")?,
+        totp_secret: row.try_get("totp_secret")?,
+    })
+}

@@ -1,0 +1,81 @@
+// Who is best, by rating or by matches won.
+
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+
+import { explainError, user } from "../app.ts";
+import { leaderboard, type RankedUser } from "../net/api.ts";
+import { Choice } from "../ui/choice.tsx";
+import { Places } from "../ui/places.tsx";
+
+const ORDERS: { value: "rating" | "wins"; label: string }[] = [
+  { value: "rating", label: "By rating" },
+  { value: "wins", label: "By wins" },
+];
+
+export default function Leaderboard() {
+  const by = useSignal<"rating" | "wins">("rating");
+  const rows = useSignal<RankedUser[]>([]);
+  const next = useSignal<string | null>(null);
+  const wrong = useSignal<string | null>(null);
+
+  const load = async (cursor: string | null) => {
+    const wanted = by.value;
+    try {
+      const page = await leaderboard(wanted, cursor);
+      if (by.value !== wanted) return;
+      rows.value = cursor === null ? page.items : [...rows.value, ...page.items];
+      [next.value, wrong.value] = [page.next, null];
+    } catch (error) {
+      wrong.value = explainError(error);
+    }
+  };
+  useEffect(() => void load(null), [by.value]);
+
+  return (
+    <main class="sheet">
+      <div class="panel">
+        <Places />
+        <h1>Leaderboard</h1>
+        <Choice
+          name="by"
+          legend="Order"
+          options={ORDERS}
+          value={by.value}
+          onChange={(value) => {
+            by.value = value;
+          }}
+        />
+        {wrong.value !== null && <p class="notice bad">{wrong.value}</p>}
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">#</th>
+              <th scope="col">Name</th>
+              <th scope="col">Rating</th>
+              <th scope="col">Won</th>
+              <th scope="col">Played</th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.value.map((row) => (
+              <tr key={row.id} class={row.id === user.value?.id ? "you" : ""}>
+                <td>{row.rank}</td>
+                <th scope="row">{row.name}</th>
+                <td>{Math.round(row.rating)}</td>
+                <td>{row.wins}</td>
+                <td>{row.matches}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+        {rows.value.length === 0 && wrong.value === null && <p class="hint">Nobody yet: play a ranked match.</p>}
+        {next.value !== null && (
+          <button type="button" onClick={() => void load(next.value)}>
+            More
+          </button>
+        )}
+      </div>
+    </main>
+  );
+}
