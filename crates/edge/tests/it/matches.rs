@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rally_protocol::{
     client::{
-        codec::Encoding,
+        codec::{Encoding, Messages as _},
         v1::{
             EndReason, ErrorCode, EventKind, GameOver, InputMessage, JoinAs, MatchLeave, Pause, Ping, Place, Ready,
             ServerMessage, Side,
@@ -556,4 +556,67 @@ async fn alive(client: &mut Client, span: Duration) {
             return;
         }
     }
+}
+
+#[tokio::test]
+async fn whoever_is_in_a_match_stays_as_it_is_when_another_worker_goes_on_with_it() {
+    let cluster = Cluster::without_database().await;
+    let edge = cluster.edge("edge").await;
+    let (mut former, mut owner) = (cluster.worker("worker-1").await, cluster.worker("worker-2").await);
+    (owner.epoch, owner.lets_stay) = (Epoch(2), true);
+    let match_id = new_match();
+    former.own(match_id).await;
+    let mut client = seated(&edge, &mut former, match_id, Encoding::Msgpack).await;
+    for seq in 1..=3 {
+        client.input(match_id, seq).await;
+    }
+    let mut sent = Vec::new();
+    while sent.len() < 3 {
+        sent.extend(former.inputs().await);
+    }
+    // All three are applied; the first will outlive the worker.
+    let progress = SnapshotHead { applied: [3, 0], durable: [1, 0], ..head(10, 3) };
+    former.snapshot(edge.node(), match_id, progress);
+    former.event(edge.node(), match_id, 1);
+    former.flush();
+    assert_eq!(client.event().await.n, 1);
+
+    // It is gone, and another has gone on from what was safe.
+    owner.tell(edge.node(), match_id, &Control::Here);
+    let (from, request, last_event, present) = loop {
+        if let (from, _, Said::Control(Control::Attach { request, last_event, present })) = owner.next().await {
+            break (from, request, last_event, present);
+        }
+    };
+    assert_eq!((last_event, present.len()), (1, 1));
+    assert_eq!((present[0].place, present[0].generation), (Place::Left, 1));
+    let encoded = |n| ServerMessage::from(crate::support::event(match_id, n)).encode(Encoding::Msgpack).unwrap();
+    let missed = vec![encoded(1), encoded(1_001), encoded(1_002)];
+    owner.tell(from, match_id, &Control::Attached { request, last_event: 1_002, missed });
+    owner.flush();
+    // What was missed comes once, and the client does not come in anew: its inputs keep their numbers, and those that
+    // were not safe are sent again.
+    assert_eq!(client.event().await.n, 1_001);
+    assert_eq!(client.event().await.n, 1_002);
+    owner.snapshot(from, match_id, head(9, 1));
+    owner.event(from, match_id, 1_003);
+    owner.flush();
+    assert_eq!(
+        owner.inputs().await.iter().map(|input| (input.generation, input.n)).collect::<Vec<_>>(),
+        [(1, 2), (1, 3)]
+    );
+    let mut seen = Vec::new();
+    loop {
+        match client.next().await {
+            ServerMessage::Snapshot(snapshot) => seen.push(snapshot.tick),
+            ServerMessage::MatchEvent(event) => {
+                assert_eq!(event.n, 1_003);
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    client.input(match_id, 4).await;
+    assert_eq!(owner.inputs().await[0].seq, 4);
+    assert!(seen.len() <= 1, "{seen:?}");
 }

@@ -2,6 +2,7 @@
 //!
 //! What the client library gets wrong unless it is kept from it has a test of its own in `traps`.
 
+mod checkpoints;
 mod limits;
 mod mailbox;
 mod membership;

@@ -83,6 +83,13 @@ pub(super) struct Attached {
     pub(super) is_inherited: bool,
 }
 
+impl Attached {
+    /// Whether somebody here plays.
+    pub(super) fn has_player(&self, room: &Room) -> bool {
+        self.sessions.iter().any(|(session, user)| room.plays(*session, *user))
+    }
+}
+
 impl Hosted {
     pub(super) fn new(spec: MatchSpec, mut room: Room) -> Self {
         room.hold_goals();

@@ -30,7 +30,7 @@ use rally_units::{Epoch, Incarnation, Instant, MatchId, NodeId, SessionId};
 use tokio::sync::oneshot;
 
 use self::{
-    balance::Balance,
+    balance::{Balance, Shed},
     hosted::{Attached, Hosted},
     moves::Moves,
     recovery::Recovery,
@@ -184,6 +184,11 @@ impl Host {
     /// Whether something has yet to be done or said for a match.
     pub(crate) fn is_busy(&self, now: Instant) -> bool {
         self.load() > 0 || self.moves.are_pending(now)
+    }
+
+    /// Whether it takes no more matches.
+    fn is_full(&self) -> bool {
+        self.draining || self.balance.shed >= Shed::Matches || self.load() >= self.config.matches_max
     }
 
     /// Finished matches that can still be joined.
@@ -340,7 +345,7 @@ impl Host {
         }
         let refused = if self.doubts.get(&match_id).is_some_and(|doubt| doubt.is_ending) {
             Some(Refused::new(ErrorCode::Unavailable, "the match is being called off"))
-        } else if self.draining || self.load() >= self.config.matches_max {
+        } else if self.is_full() {
             self.metrics.matches_refused.increment(1);
             Some(Refused::new(ErrorCode::AtCapacity, "this worker takes no more"))
         } else {

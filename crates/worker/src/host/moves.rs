@@ -383,8 +383,7 @@ impl Host {
 /// Into here.
 impl Host {
     pub(super) fn offered(&mut self, now: Instant, from: (NodeId, Incarnation), match_id: MatchId, epoch: Epoch) {
-        let has_room =
-            !self.draining && self.load() < self.config.matches_max && self.moves.into.len() < IN_AT_ONCE_MAX;
+        let has_room = !self.is_full() && self.moves.into.len() < IN_AT_ONCE_MAX;
         if !has_room || self.moves.into.contains_key(&match_id) || self.find(match_id).is_some_and(|h| h.epoch >= epoch)
         {
             return self.tell(from.0, match_id, epoch, Control::Declined);

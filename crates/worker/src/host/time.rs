@@ -31,7 +31,8 @@ impl Host {
 
     /// Ticks the matches of a phase. Each snapshot is encoded once, whatever the number of edges that get it.
     pub(crate) fn tick_phase(&mut self, now: Instant, phase: usize, pairs: &mut Pairs) {
-        let Self { phases, outputs, words, effects, metrics, snapshot, .. } = self;
+        let Self { phases, outputs, words, effects, metrics, snapshot, balance, .. } = self;
+        let shed = balance.shed;
         let mut copies = Vec::new();
         for (match_id, hosted) in &mut phases[phase] {
             if hosted.standing != Standing::Live {
@@ -65,6 +66,10 @@ impl Host {
             snapshot.extend_from_slice(&hosted.room.snapshot_head().to_bytes());
             hosted.room.snapshot_into(snapshot);
             for attached in &hosted.attached {
+                if !shed.shows(hosted.room.tick_count(), || attached.has_player(&hosted.room)) {
+                    metrics.snapshots_shed.increment(1);
+                    continue;
+                }
                 pairs.snapshot(attached.edge, *match_id, hosted.epoch, |out| out.extend_from_slice(snapshot));
             }
         }
