@@ -2,7 +2,7 @@
 //! absence may be believed.
 
 use bytes::Bytes;
-use rally_fabric::{Checkpoint, Held, Stored};
+use rally_fabric::{Checkpoint, Held, Node, Operator, Stored};
 use rally_protocol::{
     cluster::{BundleKeys, v1::Order},
     names,
@@ -89,12 +89,16 @@ async fn checkpoints_on_a_cluster() {
 #[tokio::test]
 async fn orders_reach_the_life_that_is_meant_and_nobody_makes_one_up() {
     let redis = Redis::start().await;
-    let operator = node(&redis.url(), "operator").await;
+    let operator = Operator::connect(&redis.url()).expect("a URL");
     let worker = node(&redis.url(), "worker").await;
     let keys = |byte| BundleKeys::derive([&[byte; 32][..]]).expect("a key");
     let order = Order::Move { match_id: match_id(), to: None };
-    let give = async |keys: BundleKeys, life, order| {
-        operator.fabric.order(&keys, worker.id(), life, &order).await.expect("given");
+    let registered = async || operator.nodes().await.is_ok_and(|nodes| !nodes.is_empty());
+    eventually(LONG, registered).await;
+    let known = operator.nodes().await.expect("asked").remove(0);
+    let give = async |keys: BundleKeys, incarnation, order| {
+        let to = Node { incarnation, ..known.clone() };
+        operator.order(&keys, &to, &order).await.expect("given");
     };
     let life = worker.fabric.incarnation();
     give(keys(1), life, order).await;
