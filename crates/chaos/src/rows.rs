@@ -295,7 +295,7 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     Row {
-        limit: all(500.0),
+        limit: all(1_000.0),
         expect: UNNOTICED,
         ..row(
             "worker-redis-far",
@@ -306,7 +306,7 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     Row {
-        limit: all(500.0),
+        limit: all(1_000.0),
         expect: UNNOTICED,
         ..row(
             "worker-redis-loss",
@@ -337,7 +337,7 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     Row {
-        limit: all(500.0),
+        limit: all(1_000.0),
         expect: UNNOTICED,
         ..row(
             "edge-redis-far",
@@ -348,7 +348,7 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     Row {
-        limit: all(500.0),
+        limit: all(1_000.0),
         expect: UNNOTICED,
         ..row(
             "edge-redis-loss",
