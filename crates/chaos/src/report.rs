@@ -101,7 +101,11 @@ impl Run {
             out,
             "\nMeasured with {} matches on {EDGES} edges and {WORKERS} workers, {}. Players, servers and load share the\nmachine: {machine}.\n",
             self.matches,
-            if self.short { "in a short run" } else { "in a full run" },
+            match (self.short, cfg!(debug_assertions)) {
+                (true, _) => "in a short run",
+                (false, true) => "in a full run of a debug build",
+                (false, false) => "in a full run of a release build",
+            },
         );
         out.push_str("| what happens | promise | gap of | outage ms | p50 ms | p99 ms | max ms | kept |\n");
         out.push_str("|---|---|---|---|---|---|---|---|\n");

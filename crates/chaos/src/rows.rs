@@ -114,6 +114,7 @@ pub(crate) const ROWS: &[Row] = &[
             "inputs_unanswered<=0",
             "playing>=1",
         ],
+        in_short: true,
         ..row(
             "worker-drain",
             "a worker drains (SIGTERM)",
@@ -125,6 +126,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         limit: concerned(1_600.0),
         expect: &["broken<=0", "errors<=0", "reconnects<=0", "moved>=1", "playing>=1"],
+        in_short: true,
         ..row(
             "worker-kill",
             "a worker is killed (SIGKILL)",
@@ -293,7 +295,7 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     Row {
-        limit: all(500.0),
+        limit: all(1_000.0),
         expect: UNNOTICED,
         ..row(
             "worker-redis-far",
@@ -304,7 +306,7 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     Row {
-        limit: all(500.0),
+        limit: all(1_000.0),
         expect: UNNOTICED,
         ..row(
             "worker-redis-loss",
@@ -335,7 +337,7 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     Row {
-        limit: all(500.0),
+        limit: all(1_000.0),
         expect: UNNOTICED,
         ..row(
             "edge-redis-far",
@@ -346,7 +348,7 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     Row {
-        limit: all(500.0),
+        limit: all(1_000.0),
         expect: UNNOTICED,
         ..row(
             "edge-redis-loss",

@@ -279,7 +279,11 @@ impl Player {
         }
         if let Some(last) = self.last_event {
             continuity.events_repeated += u64::from(event.n <= last);
-            continuity.events_missed += u64::from(event.n.saturating_sub(last + 1));
+            // A new owner that goes on from a checkpoint leaves the numbers out that the last may have used since, and
+            // begins with this event.
+            if event.event != EventKind::Moved {
+                continuity.events_missed += u64::from(event.n.saturating_sub(last + 1));
+            }
         }
         self.last_event = self.last_event.max(Some(event.n));
     }
@@ -638,7 +642,8 @@ mod tests {
     #[test]
     fn events_are_counted_and_come_once_each() {
         let (mut player, mut stats) = playing();
-        for (n, kind) in [(5, EventKind::Moved), (5, EventKind::Moved), (8, EventKind::Paused), (9, EventKind::Away)] {
+        let events = [(1_005, EventKind::Moved), (1_005, EventKind::Moved), (1_008, EventKind::Paused)];
+        for (n, kind) in events.into_iter().chain([(1_009, EventKind::Away)]) {
             event(&mut player, &mut stats, n, kind);
         }
         let Continuity { moved, paused, away, events_missed, events_repeated, .. } = stats.continuity;
