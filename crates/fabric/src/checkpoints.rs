@@ -140,7 +140,7 @@ impl Fabric {
                 script.arg(epoch).arg(tick).arg(offset).bytes(chunk.clone()).bytes(state.clone())
             })
         });
-        let answers = self.commands().eval_many(OPERATION, &STORE, scripts.collect()).await?;
+        let answers = self.bulk().eval_many(OPERATION, &STORE, scripts.collect()).await?;
         let mut stored = vec![Stored::Kept; checkpoints.len()];
         for (call, answer) in calls.iter().zip(answers) {
             let answer = answer.into_array();
@@ -163,14 +163,14 @@ impl Fabric {
     /// owner writes them.
     pub async fn take_checkpoints(&self, matches: &[(MatchId, Epoch)]) -> Result<Vec<Option<Held>>, RedisError> {
         let calls = matches.iter().map(|(match_id, epoch)| Call::keys(keys(*match_id)).arg(epoch).arg(TTL.as_millis()));
-        let answers = self.commands().eval_many("take_checkpoints", &TAKE, calls.collect()).await?;
+        let answers = self.bulk().eval_many("take_checkpoints", &TAKE, calls.collect()).await?;
         Ok(answers.into_iter().map(held).collect())
     }
 
     /// Forgets checkpoints, but those of higher epochs.
     pub async fn drop_checkpoints(&self, matches: &[(MatchId, Epoch)]) -> Result<(), RedisError> {
         let calls = matches.iter().map(|(match_id, epoch)| Call::keys(keys(*match_id)).arg(epoch));
-        self.commands().eval_many("drop_checkpoints", &DROP, calls.collect()).await.map(drop)
+        self.bulk().eval_many("drop_checkpoints", &DROP, calls.collect()).await.map(drop)
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Fabric {
 struct Inner {
     config: Arc<FabricConfig>,
     commands: Commands,
+    /// For what must not hold up the others: checkpoints, which are large, and surveys, which are frequent.
+    bulk: Commands,
     outbox: Outbox,
     inbox: Mutex<Option<mpsc::Receiver<Bytes>>>,
     lease: Lease,
@@ -100,6 +102,7 @@ impl Fabric {
         let bus_urls =
             if config.bus_urls.is_empty() { std::slice::from_ref(&config.redis_url) } else { &config.bus_urls };
         let commands_plan = redis(Purpose::Command, 1)?;
+        let bulk_plan = redis(Purpose::Command, 1)?;
         let topics_plan = redis(Purpose::Subscribe, bounds.inbox_len_max)?;
         let own_bus = mailbox::bus_of(config.node(), bus_urls.len());
         let mailbox_plan = plan(&bus_urls[own_bus], "bus_urls", Purpose::Subscribe, bounds.inbox_len_max)?;
@@ -110,6 +113,11 @@ impl Fabric {
         let config = Arc::new(config);
         let tasks = TaskTracker::new();
         let commands = Commands::new(Arc::new(Replaceable::new(commands_plan)));
+        // An edge has neither.
+        let bulk = match config.role {
+            Role::Worker => Commands::new(Arc::new(Replaceable::new(bulk_plan))),
+            Role::Edge => commands.clone(),
+        };
         let publishers: Vec<_> = publish_plans.into_iter().map(|plan| Arc::new(Replaceable::new(plan))).collect();
         let queues = publishers.iter().map(|publisher| {
             let (sender, queue) = mpsc::channel(bounds.outbox_len_max);
@@ -154,7 +162,7 @@ impl Fabric {
         if config.role == Role::Worker {
             let survey = Survey {
                 config: config.clone(),
-                commands: commands.clone(),
+                commands: bulk.clone(),
                 nodes: nodes.clone(),
                 memory: memory.clone(),
                 shutdown: shutdown.clone(),
@@ -164,8 +172,22 @@ impl Fabric {
         let topics = TopicHub::start(&config, topics_plan, commands.clone(), &tasks, shutdown.clone());
         tasks.close();
         let inbox = Mutex::new(Some(inbox));
-        let inner =
-            Inner { config, commands, outbox, inbox, lease, load, nodes, link, name, topics, memory, tasks, shutdown };
+        let inner = Inner {
+            config,
+            commands,
+            bulk,
+            outbox,
+            inbox,
+            lease,
+            load,
+            nodes,
+            link,
+            name,
+            topics,
+            memory,
+            tasks,
+            shutdown,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -289,6 +311,10 @@ impl Fabric {
 
     pub(crate) fn commands(&self) -> &Commands {
         &self.inner.commands
+    }
+
+    pub(crate) fn bulk(&self) -> &Commands {
+        &self.inner.bulk
     }
 
     pub(crate) fn memory(&self) -> &Memory {

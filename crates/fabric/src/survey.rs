@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Fabric, FabricConfig, LinkState, Nodes, RedisError,
     commands::{Call, Commands, Script, malformed},
+    lease::HOLDS,
+    link::Patience,
     membership::{living, parse_incarnation},
 };
 
@@ -85,17 +87,30 @@ impl Survey {
     pub(crate) async fn run(self) {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failing_since: Option<Instant> = None;
+        let mut patience = Patience::new(HOLDS);
         while self.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             let asked = (self.config.clock)();
             let Some(seen) = self.shutdown.run_until_cancelled(self.look()).await else { break };
             match seen {
                 Ok((holder, nodes)) if holder == Some(self.config.incarnation) => {
+                    failing_since = None;
+                    patience.regained();
                     self.nodes.store(Arc::new(nodes));
                     self.memory.seen(asked);
                 }
                 // Not ours (yet), or forgotten. What is seen of others then means nothing.
                 Ok(_) => self.memory.lost((self.config.clock)()),
-                Err(error) => tracing::debug!(%error, "cannot look at the leases"),
+                Err(error) => {
+                    tracing::debug!(%error, "cannot look at the leases");
+                    // As with the lease: a link that is stuck is not waited for.
+                    let since = *failing_since.get_or_insert(asked);
+                    if (self.config.clock)().since(since) >= patience.now() {
+                        self.commands.replace_link();
+                        patience.lost();
+                        failing_since = None;
+                    }
+                }
             }
         }
     }

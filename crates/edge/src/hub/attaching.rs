@@ -124,6 +124,7 @@ impl Hub {
             return self.locate(now, match_id, true);
         }
         local.joins_anew = true;
+        join_anew(local);
         self.ask(match_id, from);
     }
 }

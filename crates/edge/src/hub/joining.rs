@@ -55,7 +55,10 @@ impl Hub {
 
     /// Puts the question to the owner for all who have not asked yet.
     pub(super) fn ask(&mut self, match_id: MatchId, owner: NodeId) {
-        self.ask_to_stay(match_id, owner);
+        // Those who are here need not ask while the owner is heard.
+        if self.matches.get(&match_id).is_some_and(|local| local.relay.owner().is_none()) {
+            self.ask_to_stay(match_id, owner);
+        }
         let Some(local) = self.matches.get_mut(&match_id) else { return };
         let mut refused = Vec::new();
         // Whoever has asked this node already need not ask again: the pairs repeat the question until it is answered.

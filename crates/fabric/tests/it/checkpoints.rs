@@ -89,22 +89,20 @@ async fn checkpoints_on_a_cluster() {
 #[tokio::test]
 async fn orders_reach_the_life_that_is_meant_and_nobody_makes_one_up() {
     let redis = Redis::start().await;
-    let operator = Operator::connect(&redis.url()).expect("a URL");
     let worker = node(&redis.url(), "worker").await;
+    let operator = Operator::connect(&redis.url()).expect("an address");
+    let shown = operator.nodes().await.expect("asked");
+    let meant = shown.iter().find(|node| node.id == worker.id()).expect("registered");
     let keys = |byte| BundleKeys::derive([&[byte; 32][..]]).expect("a key");
     let order = Order::Move { match_id: match_id(), to: None };
-    let registered = async || operator.nodes().await.is_ok_and(|nodes| !nodes.is_empty());
-    eventually(LONG, registered).await;
-    let known = operator.nodes().await.expect("asked").remove(0);
-    let give = async |keys: BundleKeys, incarnation, order| {
-        let to = Node { incarnation, ..known.clone() };
-        operator.order(&keys, &to, &order).await.expect("given");
+    let give = async |keys: BundleKeys, to: &Node, order| {
+        operator.order(&keys, to, &order).await.expect("given");
     };
-    let life = worker.fabric.incarnation();
-    give(keys(1), life, order).await;
-    give(keys(2), life, Order::Drain).await;
-    give(keys(1), Incarnation::from_bits(life.to_bits() ^ 1), Order::Drain).await;
-    give(keys(1), life, Order::Drain).await;
+    let earlier_life = Node { incarnation: Incarnation::from_bits(meant.incarnation.to_bits() ^ 1), ..meant.clone() };
+    give(keys(1), meant, order).await;
+    give(keys(2), meant, Order::Drain).await;
+    give(keys(1), &earlier_life, Order::Drain).await;
+    give(keys(1), meant, Order::Drain).await;
     assert_eq!(worker.fabric.take_orders(&keys(1)).await.expect("asked"), [order, Order::Drain]);
     assert_eq!(worker.fabric.take_orders(&keys(1)).await.expect("asked"), [], "once");
 }
