@@ -70,7 +70,7 @@ mod tests {
     fn round(edges: &mut Edges) -> Vec<String> {
         let names = (0..edges.known.len()).map(|_| {
             edges.advance();
-            edges.current().to_string()
+            edges.current().to_string().trim_end_matches(":80").to_owned()
         });
         names.collect()
     }
@@ -85,7 +85,7 @@ mod tests {
         let mut all = round(&mut edges);
         assert_eq!(all.pop().as_deref(), Some("http://a"), "last, since it is the one that failed");
         all.sort();
-        assert_eq!(all, ["http://b", "https://c"]);
+        assert_eq!(all, ["http://b"], "and not what we cannot speak to");
     }
 
     #[test]

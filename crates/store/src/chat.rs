@@ -123,7 +123,7 @@ impl Store {
         let limit = limit.clamp(1, MESSAGES_MAX);
         let sql = format!(
             "SELECT {COLUMNS} FROM channel_messages m JOIN users u ON u.id = m.user_id
-            WHERE m.channel = $1 AND m.message_offset < $2 ORDER BY m.message_offset DESC LIMIT least($3, {limit})"
+            WHERE m.channel = $1 AND m.message_offset < $2 ORDER BY m.message_offset DESC LIMIT least($3::bigint, {limit})"
         );
         let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
         self.stretch("messages_before", channel, &sql, before, true).await

@@ -17,7 +17,7 @@ const LEAVE_MAX: usize = 20;
 /// Looks at which an edge must have had too many before it acts: those who come and go even out by themselves.
 const LOOKS_MIN: u32 = 5;
 /// What is too many: so much more than the mean, in percent, and so many connections more.
-const ABOVE_PERCENT: u64 = 20;
+const ABOVE_PERCENT: u64 = 10;
 const ABOVE: u64 = 50;
 /// Those sent away come back within this time, each after one of his own.
 const JITTER_MS_MAX: u64 = 1_000;

@@ -167,5 +167,5 @@ async fn a_new_edge_gets_its_share_of_idle_people_and_of_nobody_else() {
     let still_here = worker.tick_during(node, match_id, 1, left).await;
     assert!(still_here > IDLE / 2, "{still_here}");
     player.input(match_id, 1).await;
-    assert!(matches!(worker.next().await, (_, _, Said::Inputs(_))), "the player was left alone");
+    assert!(!worker.inputs().await.is_empty(), "the player was left alone");
 }

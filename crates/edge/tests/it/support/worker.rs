@@ -86,10 +86,14 @@ impl Worker {
         self.said.drain(..).map(|(_, _, said)| said).collect()
     }
 
+    /// The next inputs. An edge that hears nothing of a match for a while asks again to come in, which is passed over.
     pub(crate) async fn inputs(&mut self) -> Vec<InputRecord> {
-        match self.next().await {
-            (_, _, Said::Inputs(records)) => records,
-            other => panic!("not inputs: {other:?}"),
+        loop {
+            match self.next().await {
+                (_, _, Said::Inputs(records)) => return records,
+                (_, _, Said::Control(Control::Join { .. } | Control::Attach { .. })) => {}
+                other => panic!("not inputs: {other:?}"),
+            }
         }
     }
 
