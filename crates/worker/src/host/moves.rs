@@ -42,6 +42,8 @@ use crate::{
 const OUT_AT_ONCE_MAX: usize = 16;
 /// Matches on their way in at once; more are declined.
 const IN_AT_ONCE_MAX: usize = 64;
+/// How long an order to move a match waits for a target.
+const ORDER_WAITS: Duration = Duration::from_secs(10);
 /// The journal goes ahead in parts of this size.
 const PART_BYTES: usize = 32 * 1024;
 /// A journal on its way in. Longer than any match has.
@@ -135,6 +137,8 @@ pub(super) struct Moves {
     declined: HashMap<MatchId, Instant>,
     /// Those that shall go, and where to; anywhere, if it is not said.
     wanted: Vec<(MatchId, Option<NodeId>, Why)>,
+    /// Until when an order waits for its target to be known: a worker that has just started knows nobody.
+    ordered_until: HashMap<MatchId, Instant>,
     next_random: u64,
 }
 
@@ -182,6 +186,15 @@ impl Host {
         for (match_id, to, why) in wanted {
             if self.moves.out.len() < OUT_AT_ONCE_MAX {
                 self.offer(now, match_id, to, why);
+                if why == Why::Order && !self.moves.out.contains_key(&match_id) {
+                    let until = *self.moves.ordered_until.entry(match_id).or_insert(now + ORDER_WAITS);
+                    if now < until {
+                        self.moves.wanted.push((match_id, to, why));
+                        continue;
+                    }
+                    tracing::warn!(%match_id, "an order to move a match comes to nothing: no such worker takes it");
+                }
+                self.moves.ordered_until.remove(&match_id);
             } else if why != Why::Drain {
                 self.moves.wanted.push((match_id, to, why));
             }
