@@ -59,8 +59,8 @@ async fn who_wants_no_requests_gets_none() {
     assert!(matches!(t.store.befriend(b, a).await, Err(BefriendError::Refused)));
     // With a friend in common.
     for other in [a, b] {
-        t.store.befriend(c, other).await.unwrap();
-        t.store.accept_friend(other, c).await.unwrap();
+        t.store.befriend(other, c).await.unwrap();
+        assert!(t.store.accept_friend(c, other).await.unwrap());
     }
     assert_eq!(t.store.befriend(b, a).await.unwrap(), Befriended::Requested);
 
