@@ -107,7 +107,7 @@ impl Store {
             WHERE m.channel = $1 AND m.message_offset > $2 ORDER BY m.message_offset LIMIT $3"
         );
         let after = i64::try_from(after).unwrap_or(i64::MAX);
-        self.stretch("messages_after", channel, &sql, after, false).await
+        self.stretch("messages_after", channel, &sql, after, (MESSAGES_MAX, false)).await
     }
 
     /// The last messages before an offset, at most [`MESSAGES_MAX`].
@@ -123,10 +123,10 @@ impl Store {
         let limit = limit.clamp(1, MESSAGES_MAX);
         let sql = format!(
             "SELECT {COLUMNS} FROM channel_messages m JOIN users u ON u.id = m.user_id
-            WHERE m.channel = $1 AND m.message_offset < $2 ORDER BY m.message_offset DESC LIMIT least($3::bigint, {limit})"
+            WHERE m.channel = $1 AND m.message_offset < $2 ORDER BY m.message_offset DESC LIMIT $3"
         );
         let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
-        self.stretch("messages_before", channel, &sql, before, true).await
+        self.stretch("messages_before", channel, &sql, before, (limit, true)).await
     }
 
     async fn stretch(
@@ -135,14 +135,14 @@ impl Store {
         channel: &str,
         sql: &str,
         offset: i64,
-        backwards: bool,
+        (limit, backwards): (usize, bool),
     ) -> Result<Stretch, StoreError> {
         const LAST: &str = "SELECT last_offset FROM channels WHERE name = $1";
         self.run(operation, async |client| {
             // The end first: what is appended in between is then beyond it, and comes by itself.
             let last = query_opt(client, LAST, &[&channel]).await?;
             let last_offset = last.map_or(Ok(0), |row| offset_of(&row, "last_offset"))?;
-            let rows = query(client, sql, &[&channel, &offset, &(MESSAGES_MAX as i64)]).await?;
+            let rows = query(client, sql, &[&channel, &offset, &(limit as i64)]).await?;
             let mut messages = rows.iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
             if backwards {
                 messages.reverse();

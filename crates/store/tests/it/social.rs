@@ -60,7 +60,7 @@ async fn who_wants_no_requests_gets_none() {
     // With a friend in common.
     for other in [a, b] {
         t.store.befriend(other, c).await.unwrap();
-        t.store.accept_friend(c, other).await.unwrap();
+        assert!(t.store.accept_friend(c, other).await.unwrap());
     }
     assert_eq!(t.store.befriend(b, a).await.unwrap(), Befriended::Requested);
 
