@@ -8,8 +8,10 @@ use rally_units::{Instant, MatchId, Tick};
 
 use super::{Host, hosted::Standing, moves::Why};
 
-/// Ticks that are later than this, in the 99th percentile, are late.
+/// Ticks that are later than this, in the 99th percentile, are late: matches had better move away.
 const LATE_US: u32 = 4_000;
+/// By a whole tick: this worker does not keep up, and leaves something out until it does.
+const OVERLOADED_US: u32 = 16_667;
 /// For how long ticks must have been late.
 const LATE_FOR: Duration = Duration::from_secs(5);
 /// From one move to the next.
@@ -69,6 +71,7 @@ pub(super) struct Balance {
     shed_at: Instant,
     calm_since: Option<Instant>,
     late_since: Option<Instant>,
+    overloaded_since: Option<Instant>,
     next_move: Instant,
 }
 
@@ -96,8 +99,9 @@ impl Host {
         let mean = others.iter().sum::<u32>() / others.len() as u32;
         let mine = u32::try_from(self.load()).unwrap_or(u32::MAX);
         let is_ahead = mine > mean + AHEAD_MIN.max(mean / AHEAD_PART);
-        // Whoever is late and has the least is not helped by the others, who would be later.
-        if is_ahead || (is_late && mine > mean / 2) {
+        // Whoever is late and has no more than the others is not helped by them: on a machine that is busy with something
+        // else all are late, and matches would go round.
+        if is_ahead || (is_late && mine > mean + 1) {
             self.balance.next_move = now + MOVE_EVERY;
             if let Some(match_id) = self.any_live() {
                 self.want_move(match_id, None, Why::Balance);
@@ -108,19 +112,27 @@ impl Host {
     fn shed(&mut self, now: Instant, tick_lateness_us: u32) {
         let balance = &mut self.balance;
         let before = balance.shed;
-        if tick_lateness_us > LATE_US {
+        if tick_lateness_us > OVERLOADED_US {
             balance.calm_since = None;
-            // The first second of a lateness may be a start, or a stall.
-            let lasts = balance.late_since.is_some_and(|since| now.since(since) >= SHED_EVERY);
+            // The first second of it may be a start, or a stall.
+            let lasts = now.since(*balance.overloaded_since.get_or_insert(now)) >= SHED_EVERY;
             if lasts && now.since(balance.shed_at) >= SHED_EVERY {
                 balance.shed = balance.shed.more();
             }
-        } else if tick_lateness_us > LATE_US / 2 {
+            return self.shed_is(now, before, tick_lateness_us);
+        }
+        balance.overloaded_since = None;
+        if tick_lateness_us > OVERLOADED_US / 2 {
             balance.calm_since = None;
         } else if now.since(*balance.calm_since.get_or_insert(now)) >= CALM_FOR {
             balance.calm_since = Some(now);
             balance.shed = balance.shed.less();
         }
+        self.shed_is(now, before, tick_lateness_us);
+    }
+
+    fn shed_is(&mut self, now: Instant, before: Shed, tick_lateness_us: u32) {
+        let balance = &mut self.balance;
         if balance.shed != before {
             balance.shed_at = now;
             self.metrics.shed.set(f64::from(balance.shed as u8));
