@@ -44,7 +44,7 @@ check() {
 # What of their output is worth repeating: k6's and artillery's thresholds, swarm's table.
 verdicts() {
     case $1 in
-        k6) grep -E '✓|✗' "$logs/k6.log" ;;
+        k6 | api | chat | spike) grep -E '^(✓|✗)' "$logs/$1.log" ;;
         artillery) grep -E '^(ok|fail): ' "$logs/artillery.log" ;;
         *) tail -n 25 "$logs/$1.log" ;;
     esac
@@ -59,6 +59,9 @@ export BASE_URLS=$edges PLAY_S=4 DURATION=$smoke_s
 check swarm run_swarm "$SWARM_BIN" 20 "$smoke_s" "$logs/swarm.json" --no-floor --quiet \
     --expect 'snapshots>=0.98,playing>=1,input_p99_ms<=100'
 VUS=10 check k6 "$root/scripts/load.sh" k6
+STAGES=5,10 STAGE_S=2 check api "$root/scripts/load.sh" api
+VUS=6 STAY_S=5 SAY_EVERY_S=2 check chat "$root/scripts/load.sh" chat
+VUS=20 ROUNDS=1 CALM_S=2 check spike "$root/scripts/load.sh" spike
 PLAYERS=20 check artillery "$root/scripts/load.sh" artillery
 check stop stop_cluster
 cp "$dir/cluster.log" "$logs/cluster.log"

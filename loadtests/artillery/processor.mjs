@@ -1,5 +1,7 @@
-// What play.yml calls: signs a guest in over HTTP, then plays one match over the socket that artillery opened.
+// What play.yml and chat.yml call: sign a guest in over HTTP, then play one match, or talk, over the socket that artillery
+// opened.
 
+import { Chatter } from "../lib/chatter.mjs";
 import { INPUT_EVERY_MS, Player, SUBPROTOCOL, edgeOf, guestName } from "../lib/player.mjs";
 
 const BASE_URLS = process.env.BASE_URLS ?? "http://localhost:8080,http://localhost:8081";
@@ -63,4 +65,32 @@ export async function play(context, events) {
   events.emit("counter", "rally.unpaired", player.state === "unpaired" ? 1 : 0);
   for (const error of player.errors) console.error(error);
   if (player.state === "failed") throw new Error(player.errors.join("; "));
+}
+
+/** A stay in the global channel. */
+export async function chat(context, events) {
+  const stay_ms = 1000 * Number(process.env.STAY_S ?? 20);
+  const chatter = new Chatter({ token: context.vars.token, name: guestName("art"), every_ms: 3_000, stay_ms });
+  events.emit("histogram", "rally.api_ms", context.vars.api_ms);
+  let timer;
+  await new Promise((finished) => {
+    const socket = context.ws;
+    const send = (messages) => {
+      for (const message of messages) socket.send(JSON.stringify(message));
+      for (const ms of chatter.said_to_read_ms.splice(0)) events.emit("histogram", "rally.said_to_read_ms", ms);
+      if (chatter.done) finished();
+    };
+    timer = setInterval(() => send(chatter.tick(performance.now())), 100);
+    socket.on("message", (data) => send(chatter.received(JSON.parse(data), performance.now())));
+    socket.on("close", (code) => {
+      chatter.closed(code);
+      finished();
+    });
+    send(chatter.opened(performance.now()));
+  });
+  clearInterval(timer);
+  events.emit("counter", "rally.errors", chatter.errors.length);
+  events.emit("counter", "rally.stayed", chatter.state === "done" ? 1 : 0);
+  for (const error of chatter.errors) console.error(error);
+  if (chatter.state === "failed") throw new Error(chatter.errors.join("; "));
 }

@@ -1,8 +1,12 @@
 //! What an edge counts. The handles of those that count at 60 Hz are looked up once.
 
+use std::time::Duration;
+
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
+use rally_protocol::client::v1::Mode;
+use rally_units::{Instant, Tick};
 
 const CONNECTIONS: &str = "rally_edge_connections";
 const MATCHES: &str = "rally_edge_matches";
@@ -21,6 +25,10 @@ const LOOK_UPS_REFUSED: &str = "rally_edge_look_ups_refused_total";
 const REQUESTS_TIMED_OUT: &str = "rally_edge_requests_timed_out_total";
 const INPUT_SECONDS: &str = "rally_input_edge_seconds";
 const FANOUT_SECONDS: &str = "rally_edge_fanout_seconds";
+const APPLIED_SECONDS: &str = "rally_input_applied_seconds";
+const SNAPSHOTS: &str = "rally_edge_snapshots_total";
+const SNAPSHOTS_MISSED: &str = "rally_edge_snapshots_missed_total";
+const QUEUE_WAIT_SECONDS: &str = "rally_queue_wait_seconds";
 
 /// Handles of all that is counted often. Made once telemetry has been installed.
 #[derive(Clone)]
@@ -40,6 +48,9 @@ pub(crate) struct Metrics {
     pub(crate) requests_timed_out: Counter,
     pub(crate) input_seconds: Histogram,
     pub(crate) fanout_seconds: Histogram,
+    pub(crate) applied_seconds: Histogram,
+    pub(crate) snapshots: Counter,
+    pub(crate) snapshots_missed: Counter,
 }
 
 impl Metrics {
@@ -64,6 +75,14 @@ impl Metrics {
             Unit::Seconds,
             "from a bundle's arrival to the last write of it to a socket"
         );
+        describe_histogram!(
+            APPLIED_SECONDS,
+            Unit::Seconds,
+            "from an input's read to the first snapshot here that shows it as applied"
+        );
+        describe_counter!(SNAPSHOTS, "snapshots of matches taken from their owners");
+        describe_counter!(SNAPSHOTS_MISSED, "ticks of matches of which no snapshot came, seen by the next one");
+        describe_histogram!(QUEUE_WAIT_SECONDS, Unit::Seconds, "from getting in line to an opponent, by mode");
         Self {
             connections: gauge!(CONNECTIONS),
             matches: gauge!(MATCHES),
@@ -80,8 +99,36 @@ impl Metrics {
             requests_timed_out: counter!(REQUESTS_TIMED_OUT),
             input_seconds: histogram!(INPUT_SECONDS),
             fanout_seconds: histogram!(FANOUT_SECONDS),
+            applied_seconds: histogram!(APPLIED_SECONDS),
+            snapshots: counter!(SNAPSHOTS),
+            snapshots_missed: counter!(SNAPSHOTS_MISSED),
         }
     }
+}
+
+impl Metrics {
+    /// A snapshot was taken, of `tick` after `before`; inputs read at `answered` are in it.
+    pub(crate) fn snapshot(
+        &self,
+        now: Instant,
+        before: Option<Tick>,
+        tick: Tick,
+        answered: impl Iterator<Item = Instant>,
+    ) {
+        self.snapshots.increment(1);
+        let missed = before.map_or(0, |before| tick.0.saturating_sub(before.0 + 1));
+        if missed > 0 {
+            self.snapshots_missed.increment(missed.into());
+        }
+        for at in answered {
+            self.applied_seconds.record(now.since(at).as_secs_f64());
+        }
+    }
+}
+
+/// Somebody has waited this long for an opponent.
+pub(crate) fn queue_waited(mode: Mode, waited: Duration) {
+    histogram!(QUEUE_WAIT_SECONDS, "mode" => mode.as_str()).record(waited.as_secs_f64());
 }
 
 /// A client's message was refused.

@@ -48,6 +48,10 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn new(queues: Vec<mpsc::Sender<(NodeId, Bytes)>>) -> Self {
+        // Alerts look at a rise, and from nothing to one is none.
+        metrics::counter!("rally_fabric_publish_dropped_total", "reason" => "queue_full").increment(0);
+        metrics::counter!("rally_fabric_inbox_dropped_total").increment(0);
+        metrics::counter!("rally_fabric_link_silences_total").increment(0);
         Self { queues: queues.into() }
     }
 

@@ -10,6 +10,7 @@ use rally_protocol::{
     cluster::v1::InputRecord,
     limits::KEPT_INPUTS_MAX,
 };
+use rally_units::Instant;
 
 use crate::limits::SNAPSHOTS_UNTIL_RESENT;
 
@@ -40,12 +41,27 @@ pub struct SeatInputs {
     sent_max: u32,
     /// Snapshots since the last progress while something was under way.
     waited: u8,
+    /// The input whose way is being timed, one at a time, and when it was read.
+    timed: Option<(u32, Instant)>,
+    /// When the one was read that a snapshot has just shown as applied.
+    answered: Option<Instant>,
 }
 
 impl SeatInputs {
     /// A seat whose player has just been attached under this generation.
     pub fn new(side: Side, generation: u16) -> Self {
-        Self { side, generation, next_n: 1, kept: VecDeque::new(), unsent: 0, applied: 0, sent_max: 0, waited: 0 }
+        Self {
+            side,
+            generation,
+            next_n: 1,
+            kept: VecDeque::new(),
+            unsent: 0,
+            applied: 0,
+            sent_max: 0,
+            waited: 0,
+            timed: None,
+            answered: None,
+        }
     }
 
     /// The seat's generation.
@@ -93,6 +109,16 @@ impl SeatInputs {
         Kept::New
     }
 
+    /// The newest input was read at `at`: its way is timed, unless another's still is.
+    pub fn time(&mut self, at: Instant) {
+        self.timed.get_or_insert((self.next_n - 1, at));
+    }
+
+    /// When the timed input was read, once, after a snapshot has shown it as applied.
+    pub fn take_answered(&mut self) -> Option<Instant> {
+        self.answered.take()
+    }
+
     /// Appends what is to be sent, and counts it as sent.
     pub fn send(&mut self, out: &mut Vec<InputRecord>) {
         out.extend(self.kept.range(self.kept.len() - self.unsent..));
@@ -105,6 +131,9 @@ impl SeatInputs {
     pub fn progress(&mut self, generation: u16, applied: u32, durable: u32) {
         if generation != self.generation {
             return;
+        }
+        if let Some((_, at)) = self.timed.take_if(|(timed, _)| *timed <= applied) {
+            self.answered = Some(at);
         }
         while self.kept.front().is_some_and(|first| first.n <= durable) {
             self.kept.pop_front();

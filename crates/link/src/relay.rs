@@ -239,6 +239,23 @@ impl Relay {
         Some(self.seats[side.index()].as_mut()?.push(seq, dir, press))
     }
 
+    /// The input just taken for this seat was read at `at`: see [`SeatInputs::time`].
+    pub fn time_input(&mut self, side: Side, at: Instant) {
+        if let Some(seat) = &mut self.seats[side.index()] {
+            seat.time(at);
+        }
+    }
+
+    /// When inputs were read that the last snapshot was the first to show as applied: at most one of each seat.
+    pub fn take_answered(&mut self) -> impl Iterator<Item = Instant> {
+        self.seats.iter_mut().flatten().filter_map(SeatInputs::take_answered)
+    }
+
+    /// The tick of the newest snapshot of this epoch.
+    pub fn newest_tick(&self) -> Option<Tick> {
+        self.tick
+    }
+
     /// Whether inputs are to be sent now. Nothing is sent while there is no owner to send to.
     pub fn has_unsent(&self) -> bool {
         self.owner().is_some() && self.seats.iter().flatten().any(SeatInputs::has_unsent)

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::{
-    Object, Role, ingress, jobs,
-    names::{NAME, POSTGRES_PORT, REDIS_PORT, labels},
+    Object, Role, ingress, jobs, monitoring,
+    names::{POSTGRES_PORT, REDIS_PORT, labels},
     settings,
 };
 
@@ -45,7 +45,7 @@ pub(crate) fn all() -> Vec<Component> {
         Component {
             name: "monitoring",
             about: "Scraping and alerts, for the Prometheus Operator.",
-            objects: vec![service_monitor()],
+            objects: monitoring::objects(),
             patches: vec![],
         },
         Component {
@@ -55,18 +55,6 @@ pub(crate) fn all() -> Vec<Component> {
             patches: vec![scale_by_matches()],
         },
     ]
-}
-
-fn service_monitor() -> Object {
-    Object::from_value(json!({
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "ServiceMonitor",
-        "metadata": { "name": "rally", "labels": labels("monitoring") },
-        "spec": {
-            "selector": { "matchLabels": { NAME: "rally" } },
-            "endpoints": [{ "port": "admin", "path": "/metrics", "interval": "15s", "scrapeTimeout": "5s" }],
-        },
-    }))
 }
 
 /// Which Secret has which keys: what an operator must make, one way or another.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     Object, Role,
     components::{self, Component},
-    ingress, jobs, network, nodes, overlays, settings, trial,
+    dashboards, ingress, jobs, load, monitoring, network, nodes, overlays, settings, trial,
 };
 
 const HEAD: &str = "# Written by crates/manifests. Change it there, then `make manifests`.\n";
@@ -32,7 +32,16 @@ pub fn files() -> BTreeMap<String, String> {
     put("overlays/dev/servers.yaml", yaml(&trial::objects()));
     put("overlays/prod/kustomization.yaml", document(&overlays::prod()));
     put("overlays/prod/namespace.yaml", yaml(&[overlays::namespace("rally")]));
+    put("load/kustomization.yaml", document(&load::kustomization()));
+    put("load/namespace.yaml", yaml(&[overlays::namespace(load::NAMESPACE)]));
+    put("load/jobs.yaml", yaml(&load::objects()));
+    for (name, _, text) in load::SCRIPTS {
+        put(&format!("load/{name}"), text.to_owned());
+    }
     helm_files(&mut files);
+    for (name, text) in dashboards::files() {
+        files.insert(format!("deploy/monitoring/dashboards/{name}"), text);
+    }
     files
 }
 
@@ -93,6 +102,7 @@ fn helm_files(files: &mut BTreeMap<String, String>) {
     for (name, text) in jobs::SCRIPTS {
         put(name, text.to_owned());
     }
+    put("rules.yaml", monitoring::RULES.to_owned());
 }
 
 /// One document after the other.

@@ -24,9 +24,11 @@ pub(crate) const BACKUP: &str = "rally-backup";
 pub(crate) const DRILL: &str = "rally-restore-drill";
 
 /// The scripts of backups: the same for compose, and run by a test against a real server.
-pub(crate) const SCRIPTS: [(&str, &str); 2] = [
+pub(crate) const SCRIPTS: [(&str, &str); 4] = [
     ("backup.sh", include_str!("../../../deploy/backup/backup.sh")),
     ("restore-drill.sh", include_str!("../../../deploy/backup/restore-drill.sh")),
+    ("restore.sh", include_str!("../../../deploy/backup/restore.sh")),
+    ("url.sh", include_str!("../../../deploy/backup/url.sh")),
 ];
 
 pub(crate) fn objects() -> Vec<Object> {

@@ -7,9 +7,12 @@
 
 mod base;
 mod components;
+mod dashboards;
 mod files;
 mod ingress;
 mod jobs;
+mod load;
+mod monitoring;
 mod names;
 mod network;
 mod nodes;

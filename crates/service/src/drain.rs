@@ -77,6 +77,7 @@ impl Default for Drain {
 impl Drain {
     /// One that serves.
     pub fn new() -> Self {
+        metrics::counter!("rally_drain_cut_off_total").increment(0);
         Self { phase: Arc::new(watch::Sender::new(Phase::Serving)), guards: TaskTracker::new() }
     }
 

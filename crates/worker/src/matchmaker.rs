@@ -71,6 +71,7 @@ impl Matchmaker {
         // A stale pair comes up again and again while it is being made.
         let mut in_hand = HashSet::new();
         let mut rests_until = Instant::default();
+        let waiting = metrics::gauge!("rally_queue_waiting", "mode" => self.mode.as_str());
         loop {
             let pairs = tokio::select! {
                 biased;
@@ -83,8 +84,15 @@ impl Matchmaker {
                     continue;
                 }
                 _ = renew.tick() => match lease.try_hold().await {
-                    Ok(true) => self.adopt().await,
-                    Ok(false) | Err(_) => continue,
+                    Ok(true) => {
+                        self.measure(&waiting).await;
+                        self.adopt().await
+                    }
+                    Ok(false) | Err(_) => {
+                        // Whoever holds the lease tells; the sum over workers is to be the queue's length.
+                        waiting.set(0.0);
+                        continue;
+                    }
                 },
                 _ = look.tick() => {
                     let now = clock::now();
@@ -100,11 +108,19 @@ impl Matchmaker {
                 }
             }
         }
+        waiting.set(0.0);
         // Another takes over at once instead of after a second.
         if let Err(error) = lease.release().await {
             tracing::debug!(mode = %self.mode, %error, "a director's lease runs out by itself");
         }
         while making.next().await.is_some() {}
+    }
+
+    async fn measure(&self, waiting: &metrics::Gauge) {
+        // With Redis away the last figure stands; that it is away is told elsewhere.
+        if let Ok(depth) = self.fabric.queue().depth(self.mode).await {
+            waiting.set(depth as f64);
+        }
     }
 
     async fn pair(&self, pairs_max: usize) -> Vec<Pair> {

@@ -1,6 +1,7 @@
 //! What the tick thread counts. Handles are looked up once: a tick must not search the registry for each match.
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use rally_protocol::client::v1::Mode;
 use rally_room::{Counters, InputRefusal};
 
 use crate::host::Why;
@@ -35,6 +36,8 @@ pub(crate) struct Metrics {
     pub(crate) unsaid: Counter,
     pub(crate) ticks_shed: Counter,
     pub(crate) matches: Gauge,
+    /// In the order of [`Mode::ALL`].
+    players: Vec<Gauge>,
     pub(crate) afterlives: Gauge,
     pub(crate) edges: Gauge,
     pub(crate) frozen: Gauge,
@@ -46,6 +49,9 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
+        // Alerts look at a rise, and from nothing to one is none.
+        counter!("rally_worker_results_lost_total").increment(0);
+        counter!("rally_sweeper_voided_total").increment(0);
         let input_refused = |reason: &'static str| counter!("rally_worker_inputs_refused_total", "reason" => reason);
         Self {
             answers_late: counter!("rally_worker_answers_late_total"),
@@ -76,6 +82,7 @@ impl Metrics {
             unsaid: counter!("rally_worker_unsaid_total"),
             ticks_shed: counter!("rally_ticks_shed_total"),
             matches: gauge!("rally_worker_matches"),
+            players: Mode::ALL.iter().map(|mode| gauge!("rally_worker_players", "mode" => mode.as_str())).collect(),
             afterlives: gauge!("rally_worker_afterlives"),
             edges: gauge!("rally_worker_edges"),
             frozen: gauge!("rally_worker_frozen"),
@@ -88,6 +95,13 @@ impl Metrics {
 
     pub(crate) fn moved_out(&self, why: Why) {
         self.moved_out[why as usize].increment(1);
+    }
+
+    /// People in play, in the order of [`Mode::ALL`].
+    pub(crate) fn set_players(&self, players: &[usize]) {
+        for (gauge, players) in self.players.iter().zip(players) {
+            gauge.set(*players as f64);
+        }
     }
 
     pub(crate) fn input_refused(&self, refusal: InputRefusal) {

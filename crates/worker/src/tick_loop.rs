@@ -158,6 +158,7 @@ impl TickLoop {
         self.fabric.set_load(NodeLoad { items, tick_lateness_us, draining: host.is_draining() });
         self.busy.send_if_modified(|busy| std::mem::replace(busy, is_busy) != is_busy);
         self.metrics.matches.set(matches as f64);
+        self.metrics.set_players(&host.players());
         self.metrics.afterlives.set(host.afterlives() as f64);
         self.metrics.edges.set(host.edges() as f64);
         self.shard.balance(now, tick_lateness_us);

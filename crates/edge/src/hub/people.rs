@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rally_fabric::TicketRef;
 use rally_protocol::client::v1::UserInfo;
-use rally_units::{MatchId, SessionId};
+use rally_units::{Instant, MatchId, SessionId};
 use smallvec::SmallVec;
 
 use crate::socket::{ConnId, SharedPeer};
@@ -21,6 +21,8 @@ pub(super) struct Person {
     pub(super) session: SessionId,
     pub(super) user: UserInfo,
     pub(super) ticket: Option<TicketRef>,
+    /// Since when it waits, if that was on this connection.
+    pub(super) queued_at: Option<Instant>,
     /// Matches joined or asked for.
     pub(super) matches: SmallVec<[MatchId; 2]>,
 }

@@ -233,9 +233,11 @@ impl Hub {
         // Somebody left a moment ago.
         let Some(local) = self.matches.get_mut(&match_id) else { return metrics::entry_refused("not_here") };
         let moves = epoch > local.relay.epoch();
+        let before = local.relay.newest_tick().filter(|_| !moves);
         if let Err(refusal) = local.relay.snapshot(now, from, epoch, &head) {
             return metrics::entry_refused(refusal.label());
         }
+        self.metrics.snapshot(now, before, head.tick, local.relay.take_answered());
         if local.relay.has_unsent() && !local.is_unsent {
             local.is_unsent = true;
             self.unsent.push(match_id);
@@ -300,6 +302,7 @@ impl Hub {
             Event::Queued { conn, ticket } => {
                 if let Some(person) = self.people.person_mut(conn) {
                     person.ticket = ticket;
+                    person.queued_at = ticket.map(|_| now);
                 }
             }
             Event::Create { worker, spec, reply } => self.create(now, worker, spec, reply),
@@ -320,6 +323,7 @@ impl Hub {
             Some(Kept::New) => {
                 self.metrics.inputs.increment(1);
                 self.arrivals.push(at);
+                local.relay.time_input(side, at);
             }
             Some(Kept::Merged) => self.metrics.inputs.increment(1),
             Some(Kept::Dropped) | None => self.metrics.inputs_dropped.increment(1),
@@ -340,7 +344,7 @@ impl Hub {
             }
             self.disembark(older);
         }
-        self.people.open(conn, Person { session, user, ticket, matches: SmallVec::new() });
+        self.people.open(conn, Person { session, user, ticket, queued_at: None, matches: SmallVec::new() });
     }
 
     /// Takes the person off a connection and out of all matches; the connection itself may still be closing.

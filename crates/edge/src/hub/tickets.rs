@@ -2,10 +2,14 @@
 
 use rally_fabric::{QueueStatus, TicketRef};
 use rally_protocol::client::v1::{MatchFound, QueueLeft, Queued, Side};
+use rally_service::clock;
 use rally_units::{MatchId, SessionId};
 
 use super::{Event, run::Hub};
-use crate::socket::{ConnId, KeptSession};
+use crate::{
+    metrics,
+    socket::{ConnId, KeptSession},
+};
 
 impl Hub {
     /// A director has found an opponent.
@@ -18,6 +22,9 @@ impl Hub {
     fn tell_found(&mut self, conn: ConnId, message: MatchFound) {
         let Some(person) = self.people.person_mut(conn) else { return };
         person.ticket = None;
+        if let Some(since) = person.queued_at.take() {
+            metrics::queue_waited(message.mode, clock::now().since(since));
+        }
         if let Some((peer, _)) = self.people.person(conn) {
             peer.send(&message.into());
         }
@@ -28,6 +35,7 @@ impl Hub {
         let Some(conn) = self.people.by_session(session) else { return };
         let Some(person) = self.people.person_mut(conn) else { return };
         person.ticket = Some(TicketRef { mode, user: person.user.id, session });
+        person.queued_at = Some(clock::now());
         if let Some((peer, _)) = self.people.person(conn) {
             peer.send(&Queued { mode, wait_s: None }.into());
         }

@@ -1,5 +1,7 @@
 //! What the pairs of a node did, counted without touching a shared counter on the way of a tick.
 
+use rally_protocol::cluster::BundleError;
+
 use super::ReceiveError;
 
 /// Counts since the last [`Pairs::take_stats`](super::Pairs::take_stats).
@@ -54,6 +56,10 @@ impl PairStats {
             if count > 0 {
                 metrics::counter!(name).increment(count);
             }
+        }
+        // An alert looks at these, and from nothing to one is no rise to it.
+        for error in [BundleError::Truncated, BundleError::TooLarge, BundleError::Mac, BundleError::Malformed] {
+            metrics::counter!("rally_fabric_bundles_refused_total", "reason" => error.label()).increment(0);
         }
         for (reason, count) in self.refused.iter() {
             metrics::counter!("rally_fabric_bundles_refused_total", "reason" => reason).increment(count);

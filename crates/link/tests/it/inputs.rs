@@ -1,5 +1,7 @@
 //! A seat's inputs over a link that loses bundles: each is applied once and in order.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use rally_link::{Kept, SeatInputs};
 use rally_protocol::{
@@ -7,6 +9,7 @@ use rally_protocol::{
     cluster::v1::InputRecord,
     limits::KEPT_INPUTS_MAX,
 };
+use rally_units::Instant;
 
 /// The owner's rule: in order of `n`, without holes, each once.
 #[derive(Default)]
@@ -49,6 +52,29 @@ fn they_are_sent_once_and_dropped_when_applied() {
     assert_eq!(seat.len(), 1);
     seat.progress(3, 2, 2);
     assert!(seat.is_empty());
+}
+
+#[test]
+fn one_input_at_a_time_is_timed_until_it_is_applied() {
+    let at = |ms| Instant::default() + Duration::from_millis(ms);
+    let mut seat = seat();
+    for n in 1..=3 {
+        seat.push(n, Dir::Up, false);
+        seat.time(at(n.into()));
+    }
+    assert_eq!(seat.take_answered(), None);
+    // Of another generation: not these.
+    seat.progress(2, 3, 3);
+    assert_eq!(seat.take_answered(), None);
+    seat.progress(3, 2, 0);
+    assert_eq!((seat.take_answered(), seat.take_answered()), (Some(at(1)), None));
+    // Those that were read meanwhile are not timed; the next one is.
+    seat.progress(3, 3, 0);
+    assert_eq!(seat.take_answered(), None);
+    seat.push(4, Dir::Stay, false);
+    seat.time(at(9));
+    seat.progress(3, 4, 4);
+    assert_eq!(seat.take_answered(), Some(at(9)));
 }
 
 #[test]

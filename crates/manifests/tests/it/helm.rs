@@ -95,9 +95,8 @@ fn production_s_values_add_what_the_components_add() {
     output("helm", &[&["lint", "--strict", CHART][..], &KUBE_VERSION, &values].concat()).unwrap();
     let rendered = template(&values).unwrap();
     let ingresses = written("deploy/k8s/components/ingress-nginx/objects.yaml");
-    let monitor = written("deploy/k8s/components/monitoring/objects.yaml");
-    let monitors: Vec<Object> = monitor.into_iter().filter(|object| object.kind == "ServiceMonitor").collect();
-    let added = [ingresses, monitors].concat();
+    let watching = written("deploy/k8s/components/monitoring/objects.yaml");
+    let added = [ingresses, watching].concat();
     let mut rest = compare(&rendered, &added);
     rest.retain(|name| !objects().iter().any(|object| object.to_string() == *name));
     assert_eq!(rest, [TEST_POD]);

@@ -141,3 +141,32 @@ fn the_script_of_secrets_makes_all_that_pods_mount() {
     }
     assert_eq!(used.len(), secrets.len());
 }
+
+#[test]
+fn load_generators_find_their_scripts() {
+    if !have_kustomize() {
+        return;
+    }
+    let built = built("deploy/k8s/load");
+    let (name, scripts, _) = config(&built, "k6");
+    let scripts = scripts.data.unwrap();
+    let jobs = all::<k8s_openapi::api::batch::v1::Job>(&built, "Job");
+    assert_eq!(jobs.len(), 5);
+    for job in jobs {
+        let spec = job.spec.unwrap();
+        assert_eq!(spec.suspend, Some(true), "a load starts when somebody wants it to");
+        let pod = spec.template.spec.unwrap();
+        let volume = pod.volumes.unwrap().into_iter().find_map(|volume| volume.config_map).unwrap();
+        assert_eq!(volume.name, name);
+        let items = volume.items.unwrap();
+        assert!(items.iter().all(|item| scripts.contains_key(&item.key)));
+        let script = pod.containers[0].args.as_ref().unwrap()[2].strip_prefix("/loadtests/").unwrap().to_owned();
+        let item = items.iter().find(|item| item.path == script).unwrap_or_else(|| panic!("no {script}"));
+        // What it is given, it reads.
+        for variable in pod.containers[0].env.iter().flatten().filter(|variable| variable.name != "BASE_URLS") {
+            let known =
+                [&item.key, "lib.js"].iter().any(|key| scripts[*key].contains(&format!("__ENV.{}", variable.name)));
+            assert!(known, "{script} does not know {}", variable.name);
+        }
+    }
+}

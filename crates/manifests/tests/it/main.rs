@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod compose;
+mod documents;
 mod helm;
 mod kustomize;
 mod relations;
 mod support;
+mod watching;
 mod written;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use rally_manifests::{files, objects, repository};
 
 /// Folders in which every file is written; files elsewhere are by hand.
-const WRITTEN: [&str; 2] = ["deploy/k8s", "deploy/helm/rally/files"];
+const WRITTEN: [&str; 3] = ["deploy/k8s", "deploy/helm/rally/files", "deploy/monitoring/dashboards"];
 /// By hand all the same.
 const BY_HAND: [&str; 2] = ["deploy/k8s/README.md", "deploy/k8s/secrets.sh"];
 

@@ -6,12 +6,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod backups;
 mod bad_input;
 mod cli;
 mod dev;
 mod draining;
 mod forged;
 mod limits;
+mod loads;
 mod manifests;
 mod matches;
 mod operator;
@@ -19,3 +21,4 @@ mod outliving;
 mod reconnecting;
 mod secrets;
 mod support;
+mod watching;

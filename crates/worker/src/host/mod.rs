@@ -19,7 +19,7 @@ use std::collections::{HashMap, VecDeque};
 use bytes::Bytes;
 use rally_fabric::Received;
 use rally_protocol::{
-    client::v1::{ErrorCode, JoinAs},
+    client::v1::{ErrorCode, JoinAs, Mode, Side},
     cluster::{
         Entry, EntryKind,
         v1::{Command, Control, InputRecord, MatchSpec},
@@ -31,7 +31,7 @@ use tokio::sync::oneshot;
 
 use self::{
     balance::{Balance, Shed},
-    hosted::{Attached, Hosted},
+    hosted::{Attached, Hosted, Standing},
     moves::Moves,
     recovery::Recovery,
 };
@@ -189,6 +189,21 @@ impl Host {
     /// Whether it takes no more matches.
     fn is_full(&self) -> bool {
         self.draining || self.balance.shed >= Shed::Matches || self.load() >= self.config.matches_max
+    }
+
+    /// People with a seat in a match that is not over, in the order of [`Mode::ALL`].
+    pub(crate) fn players(&self) -> Vec<usize> {
+        let mut players = vec![0; Mode::ALL.len()];
+        let live = self.phases.iter().flat_map(HashMap::values).filter(|hosted| hosted.standing == Standing::Live);
+        for room in live.map(|hosted| &hosted.room) {
+            let [left, right] = [Side::Left, Side::Right].map(|side| room.user(side));
+            // Both paddles of one keyboard are one person's.
+            let people = usize::from(left.is_some()) + usize::from(right.is_some() && right != left);
+            if let Some(at) = Mode::ALL.iter().position(|mode| *mode == room.mode()) {
+                players[at] += people;
+            }
+        }
+        players
     }
 
     /// Finished matches that can still be joined.
