@@ -30,7 +30,7 @@ dev: setup-run web ## the same from a debug build: builds sooner, runs slower
 test: setup-test ## everything: checks, Rust tests, the web client's, the browser's, a short load
 	@scripts/test.sh
 
-check: check-format check-lint check-docs check-layers check-policy check-types ## what needs no running: format, lints, docs, layers, policy, types
+check: check-format check-lint check-docs check-layers check-policy check-licences check-secrets check-scripts check-types ## what needs no running: format, lints, docs, layers, licences, secrets, types
 
 fmt: setup-build ## format the Rust code
 	cargo fmt --all
@@ -40,7 +40,7 @@ manifests: web ## write deploy/ anew from crates/manifests and the program's hel
 	RALLY_GOLDEN=write cargo test -p rally-manifests --test it written
 
 ##@ Parts of check
-.PHONY: check-format check-lint check-docs check-layers check-policy check-types
+.PHONY: check-format check-lint check-docs check-layers check-policy check-licences check-secrets check-scripts check-types audit
 check-format: | setup-build ## rustfmt
 	@if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; else echo "skipped: rustfmt is missing"; fi
 
@@ -55,6 +55,18 @@ check-layers: | setup-build ## no crate imports upwards or a neighbour
 
 check-policy: | setup-build ## licences, advisories and sources of dependencies (needs cargo-deny)
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; else echo "skipped: cargo-deny is missing"; fi
+
+check-licences: | setup-build ## licences of crates and packages, from their lock files
+	node scripts/licences.mjs
+
+check-secrets: | setup-build ## nothing that git knows looks like a secret
+	node scripts/secrets.mjs
+
+check-scripts: ## shellcheck
+	@if command -v shellcheck >/dev/null; then git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -x && echo "shellcheck finds nothing"; else echo "skipped: shellcheck is missing"; fi
+
+audit: | setup-build ## known weaknesses of dependencies, by the advisories of cargo and npm (needs the network)
+	scripts/audit.sh
 
 check-types: $(CLIENT)/node_modules/.package-lock.json ## TypeScript types of the web client
 	cd $(CLIENT) && npm run check
@@ -74,7 +86,7 @@ $(CLIENT)/dist/index.html: $(CLIENT_SOURCES) $(CLIENT)/node_modules/.package-loc
 	@touch $@
 
 ##@ Load and measurements
-.PHONY: chaos chaos-short bench load-smoke load-k6 load-artillery sim fuzz
+.PHONY: chaos chaos-short bench load-smoke load-k6 load-api load-chat load-spike load-soak load-artillery load-artillery-chat load-pgbench sim fuzz
 chaos: setup-run web ## every fault against a cluster under load; writes docs/RELIABILITY.md (release build, a quarter of an hour)
 	cargo build --release -p rally -p rally-chaos
 	$(TARGET)/release/chaos --write
@@ -91,6 +103,24 @@ load-smoke: setup-load web ## swarm, k6 and artillery, some seconds each, agains
 
 load-k6: setup-load ## k6 against a running cluster (BASE_URLS, VUS, DURATION)
 	scripts/load.sh k6
+
+load-api: setup-load ## k6: the HTTP API, 50, 100, 200 guests or RATE requests a second (PROFILE, STAGES, STAGE_S, RATE)
+	scripts/load.sh api
+
+load-chat: setup-load ## k6: people in the global channel (VUS, STAY_S)
+	scripts/load.sh chat
+
+load-spike: setup-load ## k6: everybody loses the connection at once (VUS, ROUNDS)
+	scripts/load.sh spike
+
+load-soak: setup-load ## k6: matches for hours, and memory (VUS, DURATION, METRICS_URLS)
+	scripts/load.sh soak
+
+load-artillery-chat: setup-load ## artillery: the same people as load-chat (PLAYERS, DURATION, STAY_S)
+	scripts/load.sh artillery-chat
+
+load-pgbench: setup-load ## pgbench: what matches cost the database (DATABASE_URL: a migrated one of your own)
+	scripts/load.sh pgbench
 
 load-artillery: setup-load ## artillery against a running cluster (BASE_URLS, PLAYERS, DURATION)
 	scripts/load.sh artillery

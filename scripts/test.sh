@@ -69,16 +69,19 @@ step build cargo build --workspace --all-targets
 step format make -s check-format
 step lint make -s check-lint
 step docs make -s check-docs
-step layers node --test scripts/layers.test.mjs
+step scripts node --test scripts/layers.test.mjs scripts/licences.test.mjs scripts/secrets.test.mjs
 step imports make -s check-layers
 step policy make -s check-policy
+step licences make -s check-licences
+step secrets make -s check-secrets
+step shell make -s check-scripts
 step types make -s check-types
 step size npm run size --prefix crates/web/client
 # Tests of deploy/ use what there is of these.
 for tool in helm kubectl promtool prometheus amtool; do have "$tool" || say "skipped: $tool is missing"; done
 step rust cargo test --workspace --no-fail-fast
 step client npm test --prefix crates/web/client
-step player node --test loadtests/lib/player.test.mjs
+step player node --test loadtests/lib/player.test.mjs loadtests/lib/chatter.test.mjs
 step browser npm run test:browser --prefix crates/web/client
 step load scripts/load_smoke.sh
 step chaos "$target/debug/chaos" --short --logs "$logs/chaos"
