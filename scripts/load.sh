@@ -16,7 +16,7 @@ export DURATION=${DURATION%s}
 # k6 takes -e for what its scripts may read; these are all of their parameters.
 run_k6() {
     local name value args=()
-    for name in BASE_URLS VUS PLAY_S PROFILE STAGES STAGE_S RATE ROUNDS CALM_S STAY_S SAY_EVERY_S METRICS_URLS GROWTH_MAX SUMMARY; do
+    for name in BASE_URLS VUS PLAY_S PROFILE STAGES STAGE_S RATE ROUNDS CALM_S STAY_S SAY_EVERY_S SAID_MS METRICS_URLS GROWTH_MAX SUMMARY; do
         value=${!name:-}
         [ -z "$value" ] || args+=(-e "$name=$value")
     done

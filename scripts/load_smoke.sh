@@ -60,7 +60,7 @@ check swarm run_swarm "$SWARM_BIN" 20 "$smoke_s" "$logs/swarm.json" --no-floor -
     --expect 'snapshots>=0.98,playing>=1,input_p99_ms<=100'
 VUS=10 check k6 "$root/scripts/load.sh" k6
 STAGES=5,10 STAGE_S=2 check api "$root/scripts/load.sh" api
-VUS=6 STAY_S=5 SAY_EVERY_S=2 check chat "$root/scripts/load.sh" chat
+VUS=6 STAY_S=5 SAY_EVERY_S=2 SAID_MS=1000 check chat "$root/scripts/load.sh" chat
 VUS=20 ROUNDS=1 CALM_S=2 check spike "$root/scripts/load.sh" spike
 PLAYERS=20 check artillery "$root/scripts/load.sh" artillery
 check stop stop_cluster

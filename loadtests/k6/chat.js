@@ -3,6 +3,7 @@
 //   VUS         people                                   10
 //   STAY_S      how long each stays, in s                20
 //   SAY_EVERY_S how often each says something, in s      3 (one a second is what a user may say)
+//   SAID_MS     one's own word is back within (p95), in ms   200
 //   SUMMARY     path of the report, without ending       none
 //
 // Fails when one's own word takes 200 ms to come back (p95), or when offsets have holes, or anything is refused.
@@ -26,7 +27,7 @@ export const options = {
   thresholds: {
     ...LEVELS.requests,
     rally_errors: ["count==0"],
-    rally_said_to_read_ms: ["p(95)<200"],
+    rally_said_to_read_ms: [`p(95)<${__ENV.SAID_MS || 200}`],
     rally_chat_stayed: [`count==${VUS}`],
   },
   summaryTrendStats: TRENDS,
