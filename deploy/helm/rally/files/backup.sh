@@ -6,14 +6,8 @@ umask 077
 
 dir=${BACKUP_DIR:?is not set}
 keep_days=${BACKUP_KEEP_DAYS:-30}
-url=${RALLY_DATABASE_URL:-$(cat "${RALLY_DATABASE_URL_FILE:?nor RALLY_DATABASE_URL is set}")}
-
-# Arguments are shown to every process of the machine: the password goes another way.
-if [[ $url =~ ^([a-z]+://[^:/@]+):([^@]*)@(.*)$ ]]; then
-    url=${BASH_REMATCH[1]}@${BASH_REMATCH[3]}
-    PGPASSWORD=$(printf '%b' "${BASH_REMATCH[2]//%/\\x}")
-    export PGPASSWORD
-fi
+# shellcheck source=deploy/backup/url.sh
+. "$(dirname "$0")/url.sh"
 
 name=rally-$(date -u +%Y%m%dT%H%M%SZ)
 part=$dir/.$name.part
