@@ -52,8 +52,25 @@ fn condition(metric: &str) -> Option<&'static str> {
 }
 
 /// Words of PromQL that are no metrics.
-const WORDS: [&str; 12] =
-    ["and", "or", "unless", "by", "without", "on", "ignoring", "group_left", "group_right", "bool", "offset", "inf"];
+const WORDS: [&str; 17] = [
+    "and",
+    "or",
+    "unless",
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "bool",
+    "offset",
+    "inf",
+    "sum",
+    "max",
+    "min",
+    "avg",
+    "count",
+];
 
 /// The metrics that a query names: words that are no function, no keyword, and stand in no list of labels.
 fn metrics_of(query: &str) -> BTreeSet<String> {

@@ -61,7 +61,24 @@ pub(crate) async fn request(
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or_else(|| std::io::Error::other(format!("no status in {head:?}")))?;
-    Ok(Answer { status, head: head.to_owned(), body: body.to_owned() })
+    let answer = Answer { status, head: head.to_owned(), body: String::new() };
+    let is_chunked = answer.header("transfer-encoding") == Some("chunked");
+    let body = if is_chunked { unchunked(body) } else { body.to_owned() };
+    Ok(Answer { body, ..answer })
+}
+
+/// A body that came in chunks, each behind its length.
+fn unchunked(mut rest: &str) -> String {
+    let mut body = String::new();
+    while let Some((length, after)) = rest.split_once("\r\n") {
+        let length = usize::from_str_radix(length.trim(), 16).unwrap_or(0);
+        if length == 0 {
+            break;
+        }
+        body.push_str(after.get(..length).unwrap_or(after));
+        rest = after.get(length + 2..).unwrap_or("");
+    }
+    body
 }
 
 /// `GET` from 127.0.0.1.
