@@ -10,8 +10,9 @@ use super::{Host, hosted::Standing, moves::Why};
 
 /// Ticks that are later than this, in the 99th percentile, are late: matches had better move away.
 const LATE_US: u32 = 4_000;
-/// By a whole tick: this worker does not keep up, and leaves something out until it does.
-const OVERLOADED_US: u32 = 16_667;
+/// By three ticks: this worker hardly keeps up, and leaves something out until it does. (At five, ticks are shed.) Less is
+/// what a machine shows that is busy with something else for a moment.
+const OVERLOADED_US: u32 = 50_000;
 /// For how long ticks must have been late.
 const LATE_FOR: Duration = Duration::from_secs(5);
 /// From one move to the next.
