@@ -1,6 +1,6 @@
 //! Who reads slowly gets every event and the newest snapshot, or is sent away; who reads quickly notices nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rally_protocol::{
     client::{
@@ -19,6 +19,21 @@ async fn narrow(edge: &Edge) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4 * 1024).unwrap();
     socket.connect(edge.addr).await.unwrap()
+}
+
+/// Says something through these now and then, by the clock: their links must not seem dead, however slow the machine is.
+#[derive(Default)]
+struct Alive(Option<Instant>);
+
+impl Alive {
+    async fn keep<const N: usize>(&mut self, clients: [&mut Client; N]) {
+        if self.0.is_none_or(|last| last.elapsed() > Duration::from_millis(300)) {
+            for client in clients {
+                client.send(tokio_tungstenite::tungstenite::Message::Pong(Default::default())).await;
+            }
+            self.0 = Some(Instant::now());
+        }
+    }
 }
 
 fn head(tick: u32) -> SnapshotHead {
@@ -43,7 +58,7 @@ async fn a_slow_reader_gets_all_events_and_the_newest_snapshot() {
     let before = counted("rally_edge_snapshots_conflated_total");
     let (mut tick, mut events) = (0, 0);
     let mut quick_ticks = Vec::new();
-    // The link must not seem dead meanwhile.
+    let mut alive = Alive::default();
     while counted("rally_edge_snapshots_conflated_total") < before + 500 {
         tick += 1;
         worker.snapshot(edge.node(), match_id, head(tick));
@@ -58,10 +73,7 @@ async fn a_slow_reader_gets_all_events_and_the_newest_snapshot() {
                 quick_ticks.push(quick.snapshot().await.tick.0);
             }
         }
-        if tick % 200 == 0 {
-            slow.send(tokio_tungstenite::tungstenite::Message::Pong(Default::default())).await;
-            quick.send(tokio_tungstenite::tungstenite::Message::Pong(Default::default())).await;
-        }
+        alive.keep([&mut slow, &mut quick]).await;
         assert!(tick < 100_000, "the socket takes everything");
     }
     assert_eq!(quick_ticks, (1..=tick / 8 * 8).collect::<Vec<_>>(), "the quick one got each");
@@ -96,6 +108,7 @@ async fn one_for_whom_too_many_events_wait_is_closed() {
     worker.let_in(match_id, Place::Spectator, 0).await;
     let before = counted("rally_edge_slow_closes_total");
     let (mut n, mut tick) = (0, 0);
+    let mut alive = Alive::default();
     while counted("rally_edge_slow_closes_total") == before {
         for _ in 0..100 {
             n += 1;
@@ -105,9 +118,7 @@ async fn one_for_whom_too_many_events_wait_is_closed() {
         worker.snapshot(edge.node(), match_id, head(tick));
         worker.flush();
         worker.turn(Duration::from_millis(2)).await;
-        if tick % 100 == 0 {
-            slow.send(tokio_tungstenite::tungstenite::Message::Pong(Default::default())).await;
-        }
+        alive.keep([&mut slow]).await;
         assert!(n < 200_000, "the socket takes everything");
     }
     // It is gone soon, although it never read its close.
