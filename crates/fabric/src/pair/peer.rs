@@ -202,6 +202,10 @@ impl Peer {
     pub(super) fn speaks(&mut self, header: &BundleHeader, stats: &mut PairStats) -> Heard {
         let incarnation = header.incarnation;
         if self.life == Some(incarnation) {
+            if header.seen == 0 {
+                // It has heard nothing from us: our introduction was lost, and there may be nothing else to say.
+                self.introduce(incarnation, header.sequence);
+            }
             return Heard::Same;
         }
         if self.ended.contains(&incarnation) {

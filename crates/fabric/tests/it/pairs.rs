@@ -464,3 +464,34 @@ fn a_sealed_bundle_says_what_its_reader_needs() {
     assert_eq!(header.receiver_incarnation, Some(Incarnation::from_bits(2)));
     assert_eq!(header.ack, 1, "the hello of the other");
 }
+
+#[test]
+fn who_has_lost_our_introduction_is_introduced_again() {
+    let (mut a, _) = acquainted();
+    let mut b = node("b", 3);
+    b.pairs.meet(a.id, Incarnation::from_bits(1));
+    b.say(&a, "hello").expect("room");
+    for bundle in b.flush(100) {
+        assert_eq!(a.receive(100, &bundle), Err(ReceiveError::UnprovenLife));
+    }
+    let _lost = a.flush(120);
+    // What is meant for its life before proves that it lives now.
+    a.pairs.snapshot(b.id, MATCH, EPOCH, |buf| buf.push(b'?'));
+    for bundle in a.flush(140) {
+        assert_eq!(b.receive(140, &bundle), Err(ReceiveError::OtherLife));
+    }
+    a.receive_all(160, &b.flush(160));
+    assert_eq!(a.got.pop().as_deref(), Some("restarted as 0000000000000003"));
+    let _lost = a.flush(180);
+    let mut ms = 300;
+    while !a.got.iter().any(|got| got == "hello") {
+        assert!(ms < 1_000, "they never meet: {:?}", a.got);
+        for bundle in b.flush(ms) {
+            let _ = a.receive(ms, &bundle);
+        }
+        for bundle in a.flush(ms) {
+            let _ = b.receive(ms, &bundle);
+        }
+        ms += 20;
+    }
+}
