@@ -10,12 +10,9 @@ use rally_sim::{
     Ball, Dir, Input, Side, Skill, World,
     field::{BALL_RADIUS, BALL_SPEED_MAX, BALL_Y, HEIGHT, SERVE_SPEED},
 };
-use rally_units::TICK_HZ;
+use rally_units::{Rng, TICK_HZ};
 
-use crate::{
-    rng::Rng,
-    save::{Reader, RestoreError, Writer},
-};
+use crate::save::{Reader, RestoreError, Writer};
 
 /// Distance from the target, in u, within which the bot is content.
 const DEAD_ZONE: f64 = 24.0;
@@ -126,7 +123,7 @@ impl Bot {
             return;
         };
         if self.expected.is_none() {
-            self.misjudgement = self.rng.sway();
+            self.misjudgement = self.rng.between(-1.0, 1.0);
         }
         let haste = ((ball.speed() - SERVE_SPEED) / (BALL_SPEED_MAX - SERVE_SPEED)).clamp(0.0, 1.0);
         let error = self.misjudgement * (self.habits.misjudges + self.habits.misjudges_fast * haste);

@@ -27,7 +27,6 @@ mod record;
 mod referee;
 mod refusal;
 pub mod replay;
-mod rng;
 mod room;
 mod save;
 mod seats;

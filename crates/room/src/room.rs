@@ -484,6 +484,11 @@ impl Room {
         self.referee.world().score()
     }
 
+    /// Goals that have been told ([`Room::hold_goals`]).
+    pub fn told_score(&self) -> [u8; 2] {
+        self.shown_score
+    }
+
     /// The user on a side, if a person has it.
     pub fn user(&self, side: Side) -> Option<UserId> {
         match self.seats.get(side).holder {

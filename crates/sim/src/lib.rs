@@ -14,7 +14,6 @@ mod events;
 pub mod field;
 mod input;
 mod math;
-mod rng;
 mod rules;
 mod snapshot;
 mod world;

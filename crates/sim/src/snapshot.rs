@@ -6,13 +6,12 @@
 //! that the rules could not play on with.
 
 use arrayvec::ArrayVec;
-use rally_units::SubStep;
+use rally_units::{Rng, SubStep};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     BALLS_MAX, Ball, Dir, Effects, POWER_UPS_MAX, Paddle, PowerUp, PowerUpKind, Rules, Side, Skill, SkillState, World,
     field::{BALL_RADIUS, BALL_SPEED_MAX, BALL_Y, HEIGHT, PADDLE_Y, WIDTH},
-    rng::Rng,
     rules::{paddle, power_ups},
 };
 

@@ -1,11 +1,10 @@
 //! The state of a match in play, and the order in which the rules change it.
 
 use arrayvec::ArrayVec;
-use rally_units::{SUB_STEPS_PER_TICK, SubStep};
+use rally_units::{Rng, SUB_STEPS_PER_TICK, SubStep};
 
 use crate::{
     BALLS_MAX, Ball, Dir, Effects, Events, Input, POWER_UPS_MAX, Paddle, PowerUp, Rules, Side, SkillState,
-    rng::Rng,
     rules::{ball, goals, paddle, power_ups, skills},
 };
 

@@ -1,10 +1,11 @@
 //! Power-ups: where and when they appear, who takes them, and what they do.
 
+use rally_units::Rng;
+
 use crate::{
     BALLS_MAX, Ball, Event, Events, Rules, Side, World,
     field::{BALL_RADIUS, HEIGHT, POWER_UP_RADIUS, SUB_STEP_S, SUB_STEPS_PER_S, WIDTH},
     math::hypot,
-    rng::Rng,
 };
 
 /// Most power-ups on the field at once.
