@@ -35,6 +35,8 @@ pub struct SeatInputs {
     kept: VecDeque<InputRecord>,
     /// How many of `kept`, at its end, are to be sent.
     unsent: usize,
+    /// The newest that is kept no more.
+    let_go: Option<InputRecord>,
     /// The highest number that the present owner has applied.
     applied: u32,
     /// The highest number that has ever left this edge.
@@ -55,6 +57,7 @@ impl SeatInputs {
             generation,
             next_n: 1,
             kept: VecDeque::new(),
+            let_go: None,
             unsent: 0,
             applied: 0,
             sent_max: 0,
@@ -89,7 +92,7 @@ impl SeatInputs {
     /// When as many are kept as may be, the oldest goes, if it is applied: it is lost only if the owner is, too.
     pub fn push(&mut self, seq: u32, dir: Dir, press: bool) -> Kept {
         if self.kept.len() >= KEPT_INPUTS_MAX && self.kept.front().is_some_and(|oldest| oldest.n <= self.applied) {
-            self.kept.pop_front();
+            self.let_go = self.kept.pop_front();
             self.unsent = self.unsent.min(self.kept.len());
         }
         if self.kept.len() >= KEPT_INPUTS_MAX {
@@ -136,8 +139,9 @@ impl SeatInputs {
             self.answered = Some(at);
         }
         while self.kept.front().is_some_and(|first| first.n <= durable) {
-            self.kept.pop_front();
+            self.let_go = self.kept.pop_front();
         }
+        self.make_up(applied);
         let advanced = applied > self.applied;
         self.applied = self.applied.max(applied);
         self.unsent = self.unsent.min(self.not_applied());
@@ -150,6 +154,21 @@ impl SeatInputs {
         if self.waited >= SNAPSHOTS_UNTIL_RESENT {
             self.send_again();
         }
+    }
+
+    /// The owner lacks what was let go: it has gone on from a copy that is older than was said, or too old. It would wait
+    /// for those numbers for ever. They come again, all as the last of them.
+    fn make_up(&mut self, applied: u32) {
+        let Some(last) = self.let_go.filter(|last| applied < last.n) else { return };
+        let first_kept = self.kept.front().map_or(last.n + 1, |first| first.n);
+        let lacking = applied + 1..first_kept.min(applied + 1 + KEPT_INPUTS_MAX as u32);
+        if lacking.is_empty() {
+            return;
+        }
+        for n in lacking.rev() {
+            self.kept.push_front(InputRecord { n, press: false, ..last });
+        }
+        self.send_again();
     }
 
     /// Those not applied are to be sent again: they may be lost.

@@ -39,6 +39,8 @@ pub const MATCH_SILENCE: Duration = Duration::from_millis(250);
 pub const RESULT_SILENCE: Duration = Duration::from_secs(5);
 /// Between two attempts to attach. A dead owner's matches are to be found at the next one within 1.6 s in all.
 pub const ATTACH_AGAIN: Duration = Duration::from_millis(250);
+/// A question to an owner that nobody has answered is put again: whoever was to answer it may be lost.
+pub const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Snapshots that may come without an input's being applied, before it is sent again.
 pub const SNAPSHOTS_UNTIL_RESENT: u8 = 3;

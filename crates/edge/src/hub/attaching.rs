@@ -3,6 +3,7 @@
 //! so does everybody come in anew.
 
 use bytes::Bytes;
+use rally_link::Asked;
 use rally_protocol::{
     client::{
         codec::{Encoding, Messages as _},
@@ -30,14 +31,13 @@ impl Hub {
             return metrics::entry_refused("older_epoch");
         }
         local.relay.detach(now);
-        self.ask(match_id, from);
+        self.ask(now, match_id, from);
     }
 
     /// Those who are in the match name themselves to its owner.
-    pub(super) fn ask_to_stay(&mut self, match_id: MatchId, owner: NodeId) {
+    pub(super) fn ask_to_stay(&mut self, now: Instant, match_id: MatchId, owner: NodeId) {
         let Some(local) = self.matches.get_mut(&match_id) else { return };
-        // The pairs repeat a question until it is answered.
-        let is_asked = local.attaching.is_some_and(|(_, asked)| asked == owner);
+        let is_asked = local.attaching.is_some_and(|asked| asked.awaits(owner, now));
         if local.members.is_empty() || is_asked {
             return;
         }
@@ -60,7 +60,7 @@ impl Hub {
         let request = self.last_request;
         let control = Control::Attach { request, last_event: local.relay.last_event(), present };
         match self.pairs.control(owner, match_id, local.relay.epoch(), &control) {
-            Ok(()) => local.attaching = Some((request, owner)),
+            Ok(()) => local.attaching = Some(Asked::new(request, owner, now)),
             // The next look asks again.
             Err(error) => tracing::warn!(%error, %owner, %match_id, "cannot ask to stay"),
         }
@@ -77,7 +77,7 @@ impl Hub {
     ) {
         let Origin { from, match_id, epoch } = origin;
         let Some(local) = self.matches.get_mut(&match_id) else { return };
-        if local.attaching.is_none_or(|(asked, _)| asked != request) {
+        if local.attaching.is_none_or(|asked| asked.request != request) {
             return metrics::entry_refused("unexpected");
         }
         local.attaching = None;
@@ -125,7 +125,7 @@ impl Hub {
         }
         local.joins_anew = true;
         join_anew(local);
-        self.ask(match_id, from);
+        self.ask(now, match_id, from);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rally_link::Asked;
 use rally_protocol::{
     client::v1::{ErrorCode, ErrorMessage, JoinAs, MatchJoined, Phase, Skill},
     cluster::v1::Control,
@@ -48,21 +49,21 @@ impl Hub {
         local.joins.retain(|join| join.conn != conn);
         local.joins.push(join);
         match local.relay.owner() {
-            Some(owner) => self.ask(match_id, owner),
+            Some(owner) => self.ask(now, match_id, owner),
             None => self.locate(now, match_id, false),
         }
     }
 
     /// Puts the question to the owner for all who have not asked yet.
-    pub(super) fn ask(&mut self, match_id: MatchId, owner: NodeId) {
+    pub(super) fn ask(&mut self, now: Instant, match_id: MatchId, owner: NodeId) {
         // Those who are here need not ask while the owner is heard.
         if self.matches.get(&match_id).is_some_and(|local| local.relay.owner().is_none()) {
-            self.ask_to_stay(match_id, owner);
+            self.ask_to_stay(now, match_id, owner);
         }
         let Some(local) = self.matches.get_mut(&match_id) else { return };
         let mut refused = Vec::new();
-        // Whoever has asked this node already need not ask again: the pairs repeat the question until it is answered.
-        for join in local.joins.iter_mut().filter(|join| join.asked.is_none_or(|(_, asked)| asked != owner)) {
+        let asks = |join: &&mut Join| join.asked.is_none_or(|asked| !asked.awaits(owner, now));
+        for join in local.joins.iter_mut().filter(asks) {
             let Some((_, Person { user, .. })) = self.people.person(join.conn) else { continue };
             self.last_request += 1;
             let request = self.last_request;
@@ -75,7 +76,7 @@ impl Hub {
                 skill: join.skill,
             };
             match self.pairs.control(owner, match_id, local.relay.epoch(), &control) {
-                Ok(()) => join.asked = Some((request, owner)),
+                Ok(()) => join.asked = Some(Asked::new(request, owner, now)),
                 Err(error) => {
                     tracing::warn!(%error, %owner, %match_id, "cannot ask to join");
                     // A member stays one: the next attempt asks for it again.
@@ -126,7 +127,7 @@ impl Hub {
         match owner {
             Located::Owner(node, incarnation) => {
                 self.pairs.meet(node, incarnation);
-                self.ask(match_id, node);
+                self.ask(now, match_id, node);
             }
             Located::Nowhere => self.gone(now, match_id),
             // Who has come in before waits for the next attempt.
@@ -148,7 +149,7 @@ impl Hub {
         local.attempts += 1;
         let known = local.held_owner.filter(|_| local.attempts == 1 && !skip_cache);
         match known.filter(|owner| self.fabric.nodes().get(*owner).is_some()) {
-            Some(owner) => self.ask(match_id, owner),
+            Some(owner) => self.ask(now, match_id, owner),
             None => self.locate(now, match_id, skip_cache),
         }
     }
@@ -158,7 +159,7 @@ impl Hub {
         // Whoever left meanwhile has said so to the owner already.
         let Some(local) = self.matches.get_mut(&match_id) else { return };
         // A former owner passes the question on, so that the answer may be another's; the relay judges whose counts.
-        let is_answered = |join: &Join| join.asked.is_some_and(|(asked, _)| asked == request);
+        let is_answered = |join: &Join| join.asked.is_some_and(|asked| asked.request == request);
         let Some(at) = local.joins.iter().position(is_answered) else { return };
         let finished = picture.phase == Phase::Finished;
         let (last_event, over, place) = (picture.last_event, picture.over.is_some(), picture.side);
@@ -182,10 +183,10 @@ impl Hub {
     pub(super) fn join_refused(&mut self, now: Instant, origin: Origin, request: u64, code: ErrorCode, detail: &str) {
         let match_id = origin.match_id;
         let Some(local) = self.matches.get_mut(&match_id) else { return };
-        if local.attaching.is_some_and(|(asked, _)| asked == request) {
+        if local.attaching.is_some_and(|asked| asked.request == request) {
             return self.may_not_stay(now, origin, code);
         }
-        let is_answered = |join: &&mut Join| join.asked.is_some_and(|(asked, _)| asked == request);
+        let is_answered = |join: &&mut Join| join.asked.is_some_and(|asked| asked.request == request);
         let Some(join) = local.joins.iter_mut().find(is_answered) else { return };
         if code == ErrorCode::NotFound && !join.is_checked {
             // Not played there (any more): Redis may remember a former owner. Postgres knows.

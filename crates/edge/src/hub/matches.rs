@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rally_fabric::LinkState;
-use rally_link::Relay;
+use rally_link::{Asked, Relay};
 use rally_protocol::{
     client::v1::{ErrorCode, ErrorMessage, EventKind, JoinAs, Place, ServerMessage, Side, Skill, close},
     cluster::v1::{Command, Control},
@@ -34,7 +34,7 @@ pub(super) struct LocalMatch {
     /// When the owner was last looked for.
     pub(super) located_at: Instant,
     /// The question whether those who are here may stay, and to whom it went.
-    pub(super) attaching: Option<(u64, NodeId)>,
+    pub(super) attaching: Option<Asked>,
     /// Everybody comes in anew: it is not known what those who are here have missed.
     pub(super) joins_anew: bool,
     /// Attempts to attach since the last that succeeded.
@@ -65,7 +65,7 @@ pub(super) struct Join {
     /// Until when the client waits; `None` when it is a member already.
     pub(super) deadline: Option<Instant>,
     /// The question that has been put, and to whom.
-    pub(super) asked: Option<(u64, NodeId)>,
+    pub(super) asked: Option<Asked>,
     /// That Postgres has named the node to ask, since Redis' word proved wrong.
     pub(super) is_checked: bool,
 }
@@ -118,7 +118,7 @@ impl LocalMatch {
 
     /// The nodes that have been asked and have not answered.
     pub(super) fn asked(&self) -> impl Iterator<Item = NodeId> {
-        self.joins.iter().filter_map(|join| Some(join.asked?.1)).chain(self.attaching.map(|(_, node)| node))
+        self.joins.iter().filter_map(|join| Some(join.asked?.node)).chain(self.attaching.map(|asked| asked.node))
     }
 
     /// Players here, each once.
@@ -133,7 +133,7 @@ impl Hub {
     pub(super) fn leave(&mut self, conn: ConnId, match_id: MatchId) {
         let Some(local) = self.matches.get(&match_id) else { return };
         let asked =
-            local.joins.iter().find(|join| join.conn == conn).and_then(|join| Some((join.session, join.asked?.1)));
+            local.joins.iter().find(|join| join.conn == conn).and_then(|join| Some((join.session, join.asked?.node)));
         let member = local.members.iter().find(|member| member.conn == conn).map(|member| member.session);
         // A join that is under way goes to the same node before this, so it is undone too.
         let told = asked.or_else(|| Some((member?, local.relay.owner().or(local.held_owner)?)));
@@ -237,7 +237,7 @@ impl Hub {
                 if !asked && local.relay.owner() != Some(from) {
                     return metrics::entry_refused("not_the_owner");
                 }
-                if local.attaching.is_some_and(|(_, node)| node == from) {
+                if local.attaching.is_some_and(|asked| asked.node == from) {
                     local.attaching = None;
                 }
                 local.relay.detach(now);
@@ -360,9 +360,9 @@ impl Hub {
         }
         for local in self.matches.values_mut() {
             local.held_owner = local.held_owner.filter(|held| !nodes.contains(held));
-            local.attaching = local.attaching.filter(|(_, asked)| !nodes.contains(asked));
+            local.attaching = local.attaching.filter(|asked| !nodes.contains(&asked.node));
             for join in &mut local.joins {
-                join.asked = join.asked.filter(|(_, asked)| !nodes.contains(asked));
+                join.asked = join.asked.filter(|asked| !nodes.contains(&asked.node));
             }
         }
     }
@@ -375,9 +375,9 @@ impl Hub {
             .filter(|(_, local)| local.relay.owner() == Some(node) || local.asked().any(|asked| asked == node))
             .map(|(match_id, local)| {
                 local.relay.detach(now);
-                local.attaching = local.attaching.filter(|(_, asked)| *asked != node);
+                local.attaching = local.attaching.filter(|asked| asked.node != node);
                 for join in &mut local.joins {
-                    join.asked = join.asked.filter(|(_, asked)| *asked != node);
+                    join.asked = join.asked.filter(|asked| asked.node != node);
                 }
                 *match_id
             })

@@ -249,7 +249,7 @@ impl Hub {
         if moves {
             self.hold(match_id);
             // So that the new owner knows all who are here, and tells what got lost on the way.
-            self.ask_to_stay(match_id, from);
+            self.ask_to_stay(now, match_id, from);
         }
     }
 
