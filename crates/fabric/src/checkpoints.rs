@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use fred::types::Value;
 use rally_protocol::names;
 use rally_units::{Epoch, MatchId, Tick};
@@ -22,30 +22,35 @@ const TTL: Duration = Duration::from_secs(600);
 /// Bytes of one call: a larger one would hold up what Redis does for others.
 const CALL_BYTES_MAX: usize = 256 * 1024;
 
-/// KEYS: for each match its state and its journal. ARGV: ms, then for each match epoch, tick, where its chunk begins, the
-/// chunk, the state.
+/// What a state begins with: epoch, tick and the journal's length, each in 4 bytes, highest first.
+const HEAD_BYTES: usize = 12;
+
+/// KEYS: for each match its state and its journal. ARGV: ms, then for each match the chunk, and the state with its head.
+///
+/// Each call of Redis from within costs as much as one from outside, and this is most of what Redis does: two for a state
+/// alone, four with a chunk. A journal's time is renewed with each chunk, of which there is one every few seconds.
 static STORE: Script = Script::fixed(
     r"
 local answers = {}
 for i = 1, #KEYS / 2 do
   local state, journal = KEYS[2 * i - 1], KEYS[2 * i]
-  local at = 1 + 5 * (i - 1)
-  local epoch, tick, offset = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-  local held = redis.call('HMGET', state, 'epoch', 'tick')
-  local held_epoch, held_tick = tonumber(held[1] or 0), tonumber(held[2] or 0)
+  local chunk, new = ARGV[2 * i], ARGV[2 * i + 1]
+  local epoch, tick, bytes = struct.unpack('>I4I4I4', new)
+  local held_epoch, held_tick, held_bytes = 0, 0, 0
+  local held = redis.call('GETRANGE', state, 0, 11)
+  if #held == 12 then held_epoch, held_tick, held_bytes = struct.unpack('>I4I4I4', held) end
   if held_epoch > epoch then
     answers[i] = 2
   elseif held_epoch == epoch and held_tick > tick then
     answers[i] = 1
-  elseif redis.call('STRLEN', journal) < offset then
+  elseif held_bytes < bytes - #chunk then
     answers[i] = 3
   else
-    local chunk = ARGV[at + 4]
-    if #chunk > 0 then redis.call('SETRANGE', journal, offset, chunk) end
-    redis.call('HSET', state, 'epoch', ARGV[at + 1], 'tick', ARGV[at + 2], 'journal', offset + #chunk,
-      'state', ARGV[at + 5])
-    redis.call('PEXPIRE', state, ARGV[1])
-    redis.call('PEXPIRE', journal, ARGV[1])
+    if #chunk > 0 then
+      redis.call('SETRANGE', journal, bytes - #chunk, chunk)
+      redis.call('PEXPIRE', journal, ARGV[1])
+    end
+    redis.call('SET', state, new, 'PX', ARGV[1])
     answers[i] = 1
   end
 end
@@ -53,25 +58,27 @@ return answers
 ",
 );
 
-/// KEYS: state and journal. ARGV: epoch, ms. From now on older epochs write nothing. Returns state and journal.
+/// KEYS: state and journal. ARGV: epoch, ms. From now on older epochs write nothing. Returns who has written it, state and
+/// journal.
 static TAKE: Script = Script::fixed(
     r"
-local held = redis.call('HMGET', KEYS[1], 'epoch', 'journal', 'state')
-if not held[3] or tonumber(held[1]) > tonumber(ARGV[1]) then return {} end
-redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'tick', 0)
+local held = redis.call('GET', KEYS[1])
+if not held then return {} end
+local by, tick, bytes = struct.unpack('>I4I4I4', held)
+if by > tonumber(ARGV[1]) then return {} end
+redis.call('SETRANGE', KEYS[1], 0, struct.pack('>I4I4', ARGV[1], 0))
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
-local bytes = tonumber(held[2])
 if redis.call('STRLEN', KEYS[2]) < bytes then return {} end
-return {held[3], bytes > 0 and redis.call('GETRANGE', KEYS[2], 0, bytes - 1) or ''}
+return {by, string.sub(held, 13), bytes > 0 and redis.call('GETRANGE', KEYS[2], 0, bytes - 1) or ''}
 ",
 );
 
 /// KEYS: state and journal. ARGV: epoch.
 static DROP: Script = Script::fixed(
     r"
-local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if not epoch or tonumber(epoch) > tonumber(ARGV[1]) then return 0 end
+local head = redis.call('GETRANGE', KEYS[1], 0, 3)
+if #head < 4 or struct.unpack('>I4', head) > tonumber(ARGV[1]) then return 0 end
 return redis.call('DEL', KEYS[1], KEYS[2])
 ",
 );
@@ -107,6 +114,8 @@ pub enum Stored {
 /// What was kept of a match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
+    /// Who has written it: at most the epoch by which it was taken.
+    pub by: Epoch,
     /// The state.
     pub state: Bytes,
     /// The journal up to it.
@@ -137,7 +146,11 @@ impl Fabric {
             let keys = call.iter().flat_map(|i| keys(checkpoints[*i].match_id));
             call.iter().fold(Call::keys(keys).arg(TTL.as_millis()), |script, i| {
                 let Checkpoint { epoch, tick, offset, chunk, state, .. } = &checkpoints[*i];
-                script.arg(epoch).arg(tick).arg(offset).bytes(chunk.clone()).bytes(state.clone())
+                let journal_bytes = offset + chunk.len() as u32;
+                let mut headed = BytesMut::with_capacity(HEAD_BYTES + state.len());
+                [epoch.0, tick.0, journal_bytes].iter().for_each(|part| headed.put_u32(*part));
+                headed.put_slice(state);
+                script.bytes(chunk.clone()).bytes(headed)
             })
         });
         let answers = self.bulk().eval_many(OPERATION, &STORE, scripts.collect()).await?;
@@ -179,6 +192,7 @@ fn keys(match_id: MatchId) -> [String; 2] {
 }
 
 fn held(answer: Value) -> Option<Held> {
-    let mut parts = answer.into_array().into_iter().map(Value::into_bytes);
-    Some(Held { state: parts.next()??, journal: parts.next()?? })
+    let mut parts = answer.into_array().into_iter();
+    let by = Epoch(u32::try_from(parts.next()?.as_i64()?).ok()?);
+    Some(Held { by, state: parts.next()?.into_bytes()?, journal: parts.next()?.into_bytes()? })
 }

@@ -23,8 +23,9 @@ fn checkpoint(match_id: MatchId, epoch: u32, tick: u32, offset: u32, chunk: &'st
     }
 }
 
-fn held(state: &str, journal: &'static str) -> Option<Held> {
-    Some(Held { state: Bytes::copy_from_slice(state.as_bytes()), journal: Bytes::from_static(journal.as_bytes()) })
+fn held(by: u32, state: &str, journal: &'static str) -> Option<Held> {
+    let state = Bytes::copy_from_slice(state.as_bytes());
+    Some(Held { by: Epoch(by), state, journal: Bytes::from_static(journal.as_bytes()) })
 }
 
 async fn checkpoints(url: &str) {
@@ -39,16 +40,16 @@ async fn checkpoints(url: &str) {
     assert_eq!(store(checkpoint(id, 1, 12, 3, "def")).await, Stored::Kept);
     // Late, or once more: what is newer stays.
     assert_eq!(store(checkpoint(id, 1, 6, 0, "abc")).await, Stored::Kept);
-    assert_eq!(take(2).await, held("1:12", "abcdef"));
+    assert_eq!(take(2).await, held(1, "1:12", "abcdef"));
     // From now on the former owner writes nothing.
     assert_eq!(store(checkpoint(id, 1, 18, 6, "lost")).await, Stored::Superseded);
-    assert_eq!(take(2).await, held("1:12", "abcdef"), "asked again");
+    assert_eq!(take(2).await, held(2, "1:12", "abcdef"), "asked again");
     assert_eq!(take(1).await, None, "not for a former owner");
     // The next owner goes on from where it was, and may write parts of the journal anew.
     assert_eq!(store(checkpoint(id, 2, 13, 3, "xyz!")).await, Stored::Kept);
-    assert_eq!(take(3).await, held("2:13", "abcxyz!"));
+    assert_eq!(take(3).await, held(2, "2:13", "abcxyz!"));
     fabric.drop_checkpoints(&[(id, Epoch(2))]).await.expect("asked");
-    assert_eq!(take(3).await, held("2:13", "abcxyz!"), "a former owner drops nothing");
+    assert_eq!(take(3).await, held(3, "2:13", "abcxyz!"), "a former owner drops nothing");
     fabric.drop_checkpoints(&[(id, Epoch(3))]).await.expect("asked");
     assert_eq!(take(4).await, None);
 
