@@ -158,7 +158,8 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    const MAX: Duration = Duration::from_secs(2);
+    /// A link that heals is back within this and the time that it takes to connect.
+    const MAX: Duration = Duration::from_millis(500);
 
     pub(crate) const fn new(min: Duration) -> Self {
         Self { min, now: min }

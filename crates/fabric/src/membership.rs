@@ -189,6 +189,6 @@ pub(crate) fn living<'a>(mut pairs: impl Iterator<Item = &'a [u8]>) -> Vec<Node>
     living
 }
 
-pub(crate) fn parse_incarnation(bytes: &[u8]) -> Option<Incarnation> {
+fn parse_incarnation(bytes: &[u8]) -> Option<Incarnation> {
     std::str::from_utf8(bytes).ok()?.parse().ok()
 }

@@ -12,17 +12,18 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use fred::types::Value;
 use rally_protocol::names;
-use rally_units::{Incarnation, Instant};
+use rally_units::Instant;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Fabric, FabricConfig, LinkState, Nodes, RedisError,
-    commands::{Call, Commands, Script, malformed},
+    Fabric, FabricConfig, LinkState, Node, Nodes, RedisError,
+    commands::{Call, Commands, Script},
     lease::HOLDS,
     link::Patience,
-    membership::{living, parse_incarnation},
+    membership::living,
 };
 
 /// How often workers look.
@@ -32,12 +33,11 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// A picture older than this says nothing about who is gone now.
 const FRESH: Duration = Duration::from_millis(400);
 
-/// KEYS: this node's lease, the registry. ARGV: prefix of leases. Returns the holder of the lease, or nothing; then
-/// lease and description of each living node.
-static LOOK: Script = Script::fixed(
+/// KEYS: the registry. ARGV: prefix of leases. Returns lease and description of each living node.
+static LIVING: Script = Script::fixed(
     r"
-local answer = {redis.call('GET', KEYS[1]) or ''}
-local all = redis.call('HGETALL', KEYS[2])
+local answer = {}
+local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   local lease = redis.call('GET', ARGV[1] .. all[i])
   local description = string.match(all[i + 1], '^%d+ (.*)$')
@@ -49,6 +49,13 @@ end
 return answer
 ",
 );
+
+/// The nodes whose leases live now.
+pub(crate) async fn look(commands: &Commands) -> Result<Vec<Node>, RedisError> {
+    let call = Call::keys([names::NODES.to_owned()]).arg(names::LEASE_PREFIX);
+    let answer = commands.eval("survey", &LIVING, call).await?.into_array();
+    Ok(living(answer.iter().filter_map(Value::as_bytes)))
+}
 
 /// Since when Redis remembers, and when it was last looked at. Readable from any thread without a lock.
 #[derive(Clone, Debug, Default)]
@@ -84,6 +91,10 @@ pub(crate) struct Survey {
 }
 
 impl Survey {
+    fn is_me(&self, node: &Node) -> bool {
+        node.id == self.config.node() && node.incarnation == self.config.incarnation
+    }
+
     pub(crate) async fn run(self) {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -91,12 +102,12 @@ impl Survey {
         let mut patience = Patience::new(HOLDS);
         while self.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             let asked = (self.config.clock)();
-            let Some(seen) = self.shutdown.run_until_cancelled(self.look()).await else { break };
+            let Some(seen) = self.shutdown.run_until_cancelled(look(&self.commands)).await else { break };
             match seen {
-                Ok((holder, nodes)) if holder == Some(self.config.incarnation) => {
+                Ok(nodes) if nodes.iter().any(|node| self.is_me(node)) => {
                     failing_since = None;
                     patience.regained();
-                    self.nodes.store(Arc::new(nodes));
+                    self.nodes.store(Arc::new(Nodes::new(nodes)));
                     self.memory.seen(asked);
                 }
                 // Not ours (yet), or forgotten. What is seen of others then means nothing.
@@ -113,15 +124,6 @@ impl Survey {
                 }
             }
         }
-    }
-
-    async fn look(&self) -> Result<(Option<Incarnation>, Nodes), RedisError> {
-        const OPERATION: &str = "survey";
-        let call = Call::keys([names::lease(self.config.node()), names::NODES.to_owned()]).arg(names::LEASE_PREFIX);
-        let answer = self.commands.eval(OPERATION, &LOOK, call).await?.into_array();
-        let mut answer = answer.iter().filter_map(|value| value.as_bytes());
-        let holder = answer.next().ok_or(malformed(OPERATION, "holder"))?;
-        Ok((parse_incarnation(holder), Nodes::new(living(answer))))
     }
 }
 
