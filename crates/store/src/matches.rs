@@ -30,13 +30,14 @@ impl Store {
         .inspect_err(|error| failed(OPERATION, error.label()))
     }
 
-    /// Writes the score after a goal. Repeated and late writes are fine: a score never falls.
+    /// Writes the score of a match that has begun. Repeated and late writes are fine: a score never falls.
     ///
     /// # Errors
     /// The epoch is not the match's, the match has ended, or the store failed.
     pub async fn record_goal(&self, match_id: MatchId, epoch: Epoch, score: Score) -> Result<(), FenceError> {
         const SQL: &str = "UPDATE matches
-            SET score_left = greatest(score_left, $3), score_right = greatest(score_right, $4)
+            SET score_left = greatest(score_left, $3), score_right = greatest(score_right, $4),
+                started_at = coalesce(started_at, now())
             WHERE id = $1 AND epoch = $2 AND ended_at IS NULL";
         const OPERATION: &str = "record_goal";
         self.run(OPERATION, async |client| {

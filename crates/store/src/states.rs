@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 
-use rally_units::{MatchId, UserId};
+use rally_units::{Epoch, MatchId, UserId};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::{BotLevel, Mode, Score, Seat, Store, StoreError, UserKind, error::Fault, pool::query};
+use crate::{BotLevel, Mode, Score, Seat, Store, StoreError, UserKind, error::Fault, pool::query, types::read_epoch};
 
 /// A live match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MatchState {
+    /// Of its owner.
+    pub epoch: Epoch,
     /// Kind of match.
     pub mode: Mode,
     /// Without skills and power-ups.
@@ -56,7 +58,7 @@ impl Store {
     /// The store failed.
     pub async fn live_states(&self, matches: &[MatchId]) -> Result<HashMap<MatchId, MatchState>, StoreError> {
         const SQL: &str =
-            "SELECT m.id, m.mode, m.classic, m.private, m.score_to_win, m.seed, m.score_left, m.score_right,
+            "SELECT m.id, m.epoch, m.mode, m.classic, m.private, m.score_to_win, m.seed, m.score_left, m.score_right,
                 m.started_at IS NOT NULL AS has_started, m.left_seat, m.left_user, m.right_seat, m.right_user,
                 l.name AS left_name, l.kind AS left_kind, r.name AS right_name, r.kind AS right_kind
             FROM matches m LEFT JOIN users l ON l.id = m.left_user LEFT JOIN users r ON r.id = m.right_user
@@ -80,6 +82,7 @@ fn read(row: &Row) -> Result<(MatchId, MatchState), Fault> {
         })
     };
     let state = MatchState {
+        epoch: read_epoch(row)?,
         mode: Mode::read(row.try_get("mode")?)?,
         classic: row.try_get("classic")?,
         private: row.try_get("private")?,

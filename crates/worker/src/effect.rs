@@ -136,6 +136,10 @@ pub(crate) enum Found {
         state: Bytes,
         /// The journal that goes with it.
         journal: Bytes,
+        /// Who had written it.
+        by: Epoch,
+        /// Goals that have been told, by Postgres.
+        told: [u8; 2],
     },
     /// Only this is known.
     Score {
@@ -146,7 +150,7 @@ pub(crate) enum Found {
         /// Goals, if play had begun.
         score: Option<[u8; 2]>,
     },
-    /// It has ended.
+    /// It has ended, or is another's by now.
     Over,
 }
 
@@ -233,6 +237,8 @@ pub(crate) enum Answer {
     Finished { match_id: MatchId, ratings: Option<[(i32, i32); 2]> },
     /// Another owner holds the match: its result is not ours to record.
     Fenced { match_id: MatchId, epoch: Epoch },
+    /// That play has begun, or the score, could not be written.
+    NotNoted { match_id: MatchId },
     /// A match is recorded as abandoned.
     Voided { match_id: MatchId },
     /// Somebody else has called a match off that is still played here.

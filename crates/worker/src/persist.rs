@@ -166,6 +166,9 @@ impl Persister {
                 self.answer(Answer::Claimed { match_id, side, join, granted: Err(overloaded()) }).await;
             }
             Effect::Copy(copies) => self.answer(Answer::Copied(owners::failed(&copies))).await,
+            Effect::Started { match_id, .. } | Effect::Goal { match_id, .. } => {
+                self.answer(Answer::NotNoted { match_id }).await;
+            }
             _ => {}
         }
     }
@@ -317,7 +320,7 @@ impl Persister {
             FenceError::Fenced { .. } => self.answer(Answer::Fenced { match_id, epoch }).await,
             // Somebody has called it off: there is nothing left to play for.
             FenceError::Ended => self.answer(Answer::CalledOff { match_id }).await,
-            FenceError::NoSuchMatch | FenceError::Store(_) => {}
+            FenceError::NoSuchMatch | FenceError::Store(_) => self.answer(Answer::NotNoted { match_id }).await,
         }
     }
 }

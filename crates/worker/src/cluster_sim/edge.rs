@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use rally_fabric::{Pairs, Received};
-use rally_link::Relay;
+use rally_link::{Asked, Relay};
 use rally_protocol::{
     client::{
         Encoding,
@@ -27,8 +27,8 @@ pub(super) struct Seat {
     user: UserId,
     /// Came in, by `match_joined`.
     pub(super) is_member: bool,
-    attaching: Option<(u64, NodeId)>,
-    asked: Option<(u64, NodeId)>,
+    attaching: Option<Asked>,
+    asked: Option<Asked>,
     joins_anew: bool,
     pub(super) wants_owner: bool,
     skip_cache: bool,
@@ -57,6 +57,8 @@ pub(super) struct Edge {
     requests: u64,
     /// Whether its own link is cut.
     pub(super) is_cut: bool,
+    /// Redis has forgotten what it was told last, so that what was durable need not be.
+    pub(super) redis_fell_back: bool,
 }
 
 /// What an edge has accepted, for the checks over all edges.
@@ -64,7 +66,17 @@ pub(super) type Authorities = HashMap<(MatchId, Epoch), NodeId>;
 
 impl Edge {
     pub(super) fn new(id: NodeId, incarnation: Incarnation, pairs: Pairs) -> Self {
-        Self { id, incarnation, pairs, seats: BTreeMap::new(), requests: 0, is_cut: false }
+        Self { id, incarnation, pairs, seats: BTreeMap::new(), requests: 0, is_cut: false, redis_fell_back: false }
+    }
+
+    /// Its process is another one: its people come in anew, with what they remember.
+    pub(super) fn restart(&mut self, now: Instant, life: Incarnation, pairs: Pairs) {
+        (self.incarnation, self.pairs) = (life, pairs);
+        for seat in self.seats.values_mut() {
+            seat.relay = Relay::new(now);
+            (seat.is_member, seat.joins_anew, seat.wants_owner) = (false, false, true);
+            (seat.attaching, seat.asked, seat.held, seat.attempts) = (None, None, None, 0);
+        }
     }
 
     pub(super) fn sit(&mut self, now: Instant, match_id: MatchId, side: Side, session: SessionId, user: UserId) {
@@ -136,7 +148,7 @@ impl Edge {
             }
         }
         for (match_id, owner) in found {
-            self.ask(match_id, owner);
+            self.ask(now, match_id, owner);
         }
     }
 
@@ -144,18 +156,18 @@ impl Edge {
     pub(super) fn forget(&mut self, node: NodeId) {
         self.pairs.forget(node);
         for seat in self.seats.values_mut() {
-            seat.attaching = seat.attaching.filter(|(_, asked)| *asked != node);
-            seat.asked = seat.asked.filter(|(_, asked)| *asked != node);
+            seat.attaching = seat.attaching.filter(|asked| asked.node != node);
+            seat.asked = seat.asked.filter(|asked| asked.node != node);
             seat.held = seat.held.filter(|held| *held != node);
         }
     }
 
-    fn ask(&mut self, match_id: MatchId, owner: NodeId) {
+    fn ask(&mut self, now: Instant, match_id: MatchId, owner: NodeId) {
         let Some(seat) = self.seats.get_mut(&match_id) else { return };
         self.requests += 1;
         let request = self.requests;
         if seat.is_member && !seat.joins_anew {
-            if seat.attaching.is_some_and(|(_, asked)| asked == owner) {
+            if seat.attaching.is_some_and(|asked| asked.awaits(owner, now)) {
                 return;
             }
             let place: Place = seat.side.into();
@@ -163,11 +175,11 @@ impl Edge {
             let present = vec![Present { session: seat.session, user: seat.user, place, generation }];
             let control = Control::Attach { request, last_event: seat.relay.last_event(), present };
             if self.pairs.control(owner, match_id, seat.relay.epoch(), &control).is_ok() {
-                seat.attaching = Some((request, owner));
+                seat.attaching = Some(Asked::new(request, owner, now));
             }
             return;
         }
-        if seat.asked.is_some_and(|(_, asked)| asked == owner) {
+        if seat.asked.is_some_and(|asked| asked.awaits(owner, now)) {
             return;
         }
         let control = Control::Join {
@@ -179,7 +191,7 @@ impl Edge {
             skill: Skill::Smash,
         };
         if self.pairs.control(owner, match_id, seat.relay.epoch(), &control).is_ok() {
-            seat.asked = Some((request, owner));
+            seat.asked = Some(Asked::new(request, owner, now));
         }
     }
 
@@ -195,8 +207,8 @@ impl Edge {
         });
         for node in restarted {
             for seat in self.seats.values_mut() {
-                seat.attaching = seat.attaching.filter(|(_, asked)| *asked != node);
-                seat.asked = seat.asked.filter(|(_, asked)| *asked != node);
+                seat.attaching = seat.attaching.filter(|asked| asked.node != node);
+                seat.asked = seat.asked.filter(|asked| asked.node != node);
                 if seat.relay.owner() == Some(node) {
                     seat.relay.detach(now);
                     seat.wants_owner = true;
@@ -245,14 +257,15 @@ impl Edge {
         assert!((0..2).all(|i| snapshot.score[i] >= seat.score[i]), "{match_id}: a goal that was seen is gone");
         seat.score = snapshot.score;
         if head.generation[i] == seat.generation {
-            assert!(head.applied[i] >= seat.durable, "{match_id}: an input that was said to be durable is lost");
+            let is_kept = self.redis_fell_back || head.applied[i] >= seat.durable;
+            assert!(is_kept, "{match_id}: an input that was said to be durable is lost");
             assert!(head.durable[i] <= head.applied[i]);
             seat.durable = seat.durable.max(head.durable[i]);
             seat.ack = snapshot.ack[i];
         }
         self.hold(match_id);
         if moves {
-            self.ask(match_id, from);
+            self.ask(now, match_id, from);
         }
     }
 
@@ -287,7 +300,7 @@ impl Edge {
         let Some(seat) = self.seats.get_mut(&match_id) else { return };
         match control {
             Control::Joined { request, generation, picture } => {
-                if seat.asked.is_none_or(|(asked, _)| asked != request) {
+                if seat.asked.is_none_or(|asked| asked.request != request) {
                     return;
                 }
                 seat.asked = None;
@@ -306,7 +319,7 @@ impl Edge {
                 self.hold(match_id);
             }
             Control::Attached { request, last_event, missed } => {
-                if seat.attaching.is_none_or(|(asked, _)| asked != request) {
+                if seat.attaching.is_none_or(|asked| asked.request != request) {
                     return;
                 }
                 seat.attaching = None;
@@ -328,16 +341,16 @@ impl Edge {
                 self.hold(match_id);
             }
             Control::Refused { request, code, .. } => {
-                if seat.attaching.is_some_and(|(asked, _)| asked == request) {
+                if seat.attaching.is_some_and(|asked| asked.request == request) {
                     seat.attaching = None;
                     if code == ErrorCode::NotFound {
                         seat.relay.detach(now);
                         (seat.wants_owner, seat.skip_cache) = (true, true);
                     } else {
                         seat.joins_anew = true;
-                        self.ask(match_id, from);
+                        self.ask(now, match_id, from);
                     }
-                } else if seat.asked.is_some_and(|(asked, _)| asked == request) {
+                } else if seat.asked.is_some_and(|asked| asked.request == request) {
                     seat.asked = None;
                     seat.relay.detach(now);
                     seat.skip_cache = true;
@@ -346,12 +359,12 @@ impl Edge {
             Control::Here => {
                 if epoch > seat.relay.epoch() && seat.is_member {
                     seat.relay.detach(now);
-                    self.ask(match_id, from);
+                    self.ask(now, match_id, from);
                 }
             }
             Control::NotHere => {
-                if seat.relay.owner() == Some(from) || seat.attaching.is_some_and(|(_, asked)| asked == from) {
-                    seat.attaching = seat.attaching.filter(|(_, asked)| *asked != from);
+                if seat.relay.owner() == Some(from) || seat.attaching.is_some_and(|asked| asked.node == from) {
+                    seat.attaching = seat.attaching.filter(|asked| asked.node != from);
                     seat.relay.detach(now);
                     (seat.wants_owner, seat.skip_cache) = (true, true);
                 }

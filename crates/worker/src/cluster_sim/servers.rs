@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
+use rally_fabric::Held;
 use rally_protocol::cluster::v1::MatchSpec;
 use rally_room::FinishedMatch;
 use rally_store::Owner;
 use rally_units::{Epoch, Instant, MatchId, NodeId, Tick};
 
 use crate::{
-    effect::{Answer, Effect, Fetch, Found, Grant, Known},
+    effect::{Answer, Effect, Found, Grant, Known},
     host::{Copied, Copy},
 };
 
@@ -52,7 +53,7 @@ impl Postgres {
     }
 
     /// Does what `owner` asks, or what it can of it.
-    pub(super) fn run(&mut self, owner: Owner, seed: u64, score_to_win: u8, effect: Effect) -> Vec<Answer> {
+    pub(super) fn run(&mut self, owner: Owner, seed: u64, effect: Effect) -> Vec<Answer> {
         match effect {
             Effect::Create(spec) => {
                 let row = Row {
@@ -75,6 +76,7 @@ impl Postgres {
             Effect::Started { match_id, epoch } => self.note(match_id, epoch, |row| row.started = true),
             Effect::Goal { match_id, epoch, score } => self.note(match_id, epoch, |row| {
                 row.score = [0, 1].map(|i| row.score[i].max(score[i]));
+                row.started = true;
             }),
             Effect::Finish { match_id, epoch, result } => {
                 let Some(row) = self.rows.get_mut(&match_id) else { return Vec::new() };
@@ -122,23 +124,26 @@ impl Postgres {
                 let epoch = taken.first().map(|(_, epoch)| *epoch);
                 vec![Answer::TakenBack { match_id, before, epoch }]
             }
-            Effect::Fetch { matches, .. } => {
-                let mut answers = Vec::new();
-                for (match_id, epoch) in matches {
-                    let found = match self.rows.get(&match_id).filter(|row| !row.has_ended()) {
-                        None => Found::Over,
-                        Some(row) => Found::Score {
-                            spec: Box::new(Known { spec: row.spec.clone(), score_to_win }),
-                            seed: row.seed,
-                            score: row.started.then_some(row.score),
-                        },
-                    };
-                    answers.push(Answer::Fetched { match_id, epoch, found });
-                }
-                answers
-            }
             other => panic!("not for Postgres: {other:?}"),
         }
+    }
+
+    /// How these stand, of which Redis has these copies.
+    pub(super) fn states(&self, held: Vec<(MatchId, Epoch, Option<Held>)>, score_to_win: u8) -> Vec<Answer> {
+        let state = |(match_id, epoch, held): (MatchId, Epoch, Option<Held>)| {
+            let row = self.rows.get(&match_id).filter(|row| !row.has_ended() && row.epoch == epoch);
+            let found = match (row, held) {
+                (None, _) => Found::Over,
+                (Some(row), Some(Held { by, state, journal })) => Found::Copy { state, journal, by, told: row.score },
+                (Some(row), None) => Found::Score {
+                    spec: Box::new(Known { spec: row.spec.clone(), score_to_win }),
+                    seed: row.seed,
+                    score: row.started.then_some(row.score),
+                },
+            };
+            Answer::Fetched { match_id, epoch, found }
+        };
+        held.into_iter().map(state).collect()
     }
 
     fn note(&mut self, match_id: MatchId, epoch: Epoch, write: impl FnOnce(&mut Row)) -> Vec<Answer> {
@@ -162,7 +167,7 @@ struct Kept {
 }
 
 /// What may be lost at any moment.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Redis {
     checkpoints: HashMap<MatchId, Kept>,
     journals: HashMap<MatchId, Vec<u8>>,
@@ -228,25 +233,12 @@ impl Redis {
         Copied::Kept
     }
 
-    /// The checkpoints of these, and which have none.
-    pub(super) fn fetch(
-        &mut self,
-        matches: Vec<(MatchId, Epoch)>,
-        from: Fetch,
-    ) -> (Vec<Answer>, Vec<(MatchId, Epoch)>) {
-        let (mut answers, mut without) = (Vec::new(), Vec::new());
-        for (match_id, epoch) in matches {
-            let kept = self.checkpoints.get_mut(&match_id).filter(|kept| kept.epoch <= epoch);
-            match (kept, from) {
-                (Some(kept), Fetch::Checkpoint) => {
-                    (kept.epoch, kept.tick) = (epoch, Tick::default());
-                    let journal = Bytes::copy_from_slice(&self.journals[&match_id][..kept.journal_bytes]);
-                    let found = Found::Copy { state: kept.state.clone(), journal };
-                    answers.push(Answer::Fetched { match_id, epoch, found });
-                }
-                _ => without.push((match_id, epoch)),
-            }
-        }
-        (answers, without)
+    /// The checkpoint of a match whose owner holds this epoch.
+    pub(super) fn fetch(&mut self, match_id: MatchId, epoch: Epoch) -> Option<Held> {
+        let kept = self.checkpoints.get_mut(&match_id).filter(|kept| kept.epoch <= epoch)?;
+        let by = std::mem::replace(&mut kept.epoch, epoch);
+        kept.tick = Tick::default();
+        let journal = Bytes::copy_from_slice(&self.journals[&match_id][..kept.journal_bytes]);
+        Some(Held { by, state: kept.state.clone(), journal })
     }
 }

@@ -21,11 +21,14 @@ pub(super) struct Worker {
     life: Incarnation,
     shard: Option<Shard>,
     pub(super) frozen_until: Instant,
-    pub(super) cut_until: Instant,
+    /// Until when nobody hears it, and until when it hears nobody.
+    pub(super) mute_until: Instant,
+    pub(super) deaf_until: Instant,
     pub(super) mailbox: Vec<Bytes>,
     pub(super) answers: Vec<Answer>,
     pub(super) effects: Vec<Effect>,
     pub(super) sent: Vec<(NodeId, Bytes)>,
+    asked_lease: Option<Instant>,
     renewed: Option<Instant>,
     lapses: u64,
     /// Since when its link has held.
@@ -44,11 +47,13 @@ impl Worker {
             life: Incarnation::from_bits(0),
             shard: None,
             frozen_until: zero,
-            cut_until: zero,
+            mute_until: zero,
+            deaf_until: zero,
             mailbox: Vec::new(),
             answers: Vec::new(),
             effects: Vec::new(),
             sent: Vec::new(),
+            asked_lease: None,
             renewed: None,
             lapses: 0,
             link_since: None,
@@ -87,12 +92,17 @@ impl Worker {
         Owner { node: self.id, incarnation: self.life }
     }
 
-    pub(super) fn is_cut(&self, now: Instant) -> bool {
-        now < self.cut_until
+    pub(super) fn speaks(&self, now: Instant) -> bool {
+        now >= self.mute_until
     }
 
-    pub(super) fn hosts(&self, match_id: MatchId, epoch: Epoch) -> bool {
-        self.shard.as_ref().is_some_and(|shard| shard.host().hosts(match_id, epoch))
+    pub(super) fn hears(&self, now: Instant) -> bool {
+        now >= self.deaf_until
+    }
+
+    /// The epoch at which it hosts this match.
+    pub(super) fn epoch_of(&self, match_id: MatchId) -> Option<Epoch> {
+        self.shard.as_ref()?.host().epoch_of(match_id)
     }
 
     pub(super) fn turn(
@@ -103,11 +113,12 @@ impl Worker {
         redis: &mut Redis,
         edges: &[(NodeId, Incarnation)],
     ) {
+        let (speaks, hears) = (self.speaks(now), self.hears(now));
         let Some(shard) = &mut self.shard else { return };
         if now < self.frozen_until {
             return;
         }
-        let reaches_redis = redis_answers && now >= self.cut_until;
+        let reaches_redis = redis_answers && speaks && hears;
         if reaches_redis {
             self.link_lost = None;
             self.link_since.get_or_insert(now);
@@ -115,7 +126,8 @@ impl Worker {
             self.link_since = None;
         }
         let link_is_up = self.link_since.is_some();
-        if reaches_redis && self.renewed.is_none_or(|renewed| now.since(renewed) >= LEASE / 4) {
+        if redis_answers && speaks && self.asked_lease.is_none_or(|asked| now.since(asked) >= LEASE / 4) {
+            self.asked_lease = Some(now);
             let held = redis.leases.get(&self.id).filter(|(_, until, ..)| *until > now);
             let is_mine = held.is_none_or(|(owner, ..)| owner.incarnation == self.life);
             if held.is_none() {
@@ -125,10 +137,12 @@ impl Worker {
                 let host = shard.host();
                 let owner = Owner { node: self.id, incarnation: self.life };
                 redis.leases.insert(self.id, (owner, now + LEASE, host.load() as u32, host.is_draining()));
-                if self.renewed.is_some_and(|before| now.since(before) >= HOLDS) {
-                    self.lapses += 1;
+                if hears {
+                    if self.renewed.is_some_and(|before| now.since(before) >= HOLDS) {
+                        self.lapses += 1;
+                    }
+                    self.renewed = Some(now);
                 }
-                self.renewed = Some(now);
             }
         }
         let holds = self.renewed.is_some_and(|renewed| now.since(renewed) < HOLDS);
@@ -172,7 +186,7 @@ impl Worker {
         }
         let sent = &mut self.sent;
         shard.flush(now, |to, bundle| {
-            if reaches_redis {
+            if redis_answers && speaks {
                 sent.push((to, bundle));
             }
         });

@@ -22,6 +22,11 @@ impl Host {
             Answer::Claimed { match_id, side, join, granted } => self.claimed(match_id, side, *join, granted),
             Answer::Finished { match_id, ratings } => self.recorded(now, match_id, ratings),
             Answer::Fenced { match_id, epoch } => self.refused(now, match_id, epoch),
+            Answer::NotNoted { match_id } => {
+                if let Some(hosted) = self.find(match_id) {
+                    hosted.is_noted = false;
+                }
+            }
             Answer::Voided { match_id } => self.voided(now, match_id),
             Answer::CalledOff { match_id } => self.called_off(now, match_id),
             Answer::Confirmed { lost, .. } => {
@@ -185,7 +190,7 @@ impl Host {
     /// A write at this epoch was refused: another owner has the match, unless it is ours by a later one.
     fn refused(&mut self, now: Instant, match_id: MatchId, epoch: Epoch) {
         self.doubts.remove(&match_id);
-        let is_ours = self.find(match_id).is_some_and(|hosted| hosted.epoch > epoch);
+        let is_ours = self.find(match_id).is_some_and(|hosted| hosted.granted.unwrap_or(hosted.epoch) > epoch);
         if !is_ours && !self.is_handing_over(now, match_id) {
             self.fenced(match_id);
         }

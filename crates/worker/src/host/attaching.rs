@@ -47,7 +47,7 @@ impl Host {
                     return self.refuse(edge, match_id, request, joins_again("join again"));
                 }
             }
-            hosted.attach_session(edge, incarnation, each.session, each.user);
+            hosted.attach_present(edge, incarnation, each.session, each.user);
         }
         let (epoch, last_event) = (hosted.epoch, hosted.room.last_told());
         self.tell(edge, match_id, epoch, Control::Attached { request, last_event, missed });

@@ -20,7 +20,7 @@ use super::{
     copies::{Copies, Copy, Saved, SavedEdge, Written},
 };
 use crate::{
-    effect::{Effect, Joining},
+    effect::{Effect, Found, Joining},
     metrics::Metrics,
 };
 
@@ -68,6 +68,10 @@ pub(super) struct Hosted {
     seats: [SeatSpec; 2],
     /// Whether play has begun.
     started: bool,
+    /// A later epoch that is ours too, once it is known how the match stands.
+    pub(super) granted: Option<Epoch>,
+    /// Postgres knows that play has begun, and the score.
+    pub(super) is_noted: bool,
     /// Those whose opponent never came: they wait again once their seats are free, which is when the end is recorded.
     waiting_again: Vec<Ticket>,
 }
@@ -76,17 +80,26 @@ pub(super) struct Hosted {
 pub(super) struct Attached {
     pub(super) edge: NodeId,
     pub(super) incarnation: Incarnation,
-    pub(super) sessions: Vec<(SessionId, UserId)>,
+    pub(super) sessions: Vec<Session>,
     /// Its silence counts from here at the earliest.
     pub(super) since: Instant,
     /// Named by the owner before: it has not spoken to this one yet.
     pub(super) is_inherited: bool,
 }
 
+/// Somebody in a match.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) user: UserId,
+    /// The question by which it came in, of its edge's life. Not known of those who were here under another owner.
+    asked: u64,
+}
+
 impl Attached {
     /// Whether somebody here plays.
     pub(super) fn has_player(&self, room: &Room) -> bool {
-        self.sessions.iter().any(|(session, user)| room.plays(*session, *user))
+        self.sessions.iter().any(|session| room.plays(session.id, session.user))
     }
 }
 
@@ -106,6 +119,8 @@ impl Hosted {
             mode: spec.mode,
             seats: spec.seats,
             started: false,
+            granted: None,
+            is_noted: true,
             waiting_again: Vec::new(),
         }
     }
@@ -117,7 +132,7 @@ impl Hosted {
         let attached = edges.into_iter().map(|SavedEdge { edge, incarnation, players }| Attached {
             edge,
             incarnation,
-            sessions: players,
+            sessions: players.into_iter().map(|(id, user)| Session { id, user, asked: 0 }).collect(),
             since: now + ATTACH_WITHIN,
             is_inherited: true,
         });
@@ -134,13 +149,31 @@ impl Hosted {
             mode,
             seats,
             started,
+            granted: None,
+            is_noted: true,
             waiting_again: Vec::new(),
         }
     }
 
-    /// Whether play has begun, ever.
-    pub(super) fn has_begun(&self) -> bool {
-        self.started
+    /// Whether nobody has gone further with the match than it was here, whoever had it since: nothing that was told or
+    /// promised elsewhere is in `found`.
+    pub(super) fn is_newer_than(&self, found: &Found, granted: Epoch) -> bool {
+        let told = match found {
+            Found::Copy { by, told, .. } if *by <= self.epoch => *told,
+            Found::Score { score, .. } if granted == self.epoch.next() => score.unwrap_or_default(),
+            Found::Copy { .. } | Found::Score { .. } | Found::Over => return false,
+        };
+        let score = self.room.told_score();
+        matches!(self.standing, Standing::Live | Standing::Handed) && (0..2).all(|i| score[i] >= told[i])
+    }
+
+    /// Goes on as it stood, under another epoch. What others may have told meanwhile is not known here.
+    pub(super) fn goes_on_from_memory(&mut self, now: Instant, epoch: Epoch) {
+        self.go_on_at(epoch);
+        self.room.recovered();
+        self.copies = Copies::default();
+        self.standing = Standing::Live;
+        self.ticked = now;
     }
 
     pub(super) fn begun(&mut self, started: bool) {
@@ -149,11 +182,11 @@ impl Hosted {
 
     /// What the next owner has to know, the journal apart.
     pub(super) fn save(&self, written: Written) -> Bytes {
-        let is_player = |(session, user): &&(SessionId, UserId)| self.room.plays(*session, *user);
+        let is_player = |session: &&Session| self.room.plays(session.id, session.user);
         let edges = self.attached.iter().take(EDGES_SAVED_MAX).map(|attached| SavedEdge {
             edge: attached.edge,
             incarnation: attached.incarnation,
-            players: attached.sessions.iter().filter(is_player).copied().collect(),
+            players: attached.sessions.iter().filter(is_player).map(|session| (session.id, session.user)).collect(),
         });
         Saved::new(self.mode, self.seats.clone(), self.started, edges.collect(), written).write(&self.room)
     }
@@ -176,7 +209,7 @@ impl Hosted {
 
     /// Goes on under another epoch of the same owner.
     pub(super) fn go_on_at(&mut self, epoch: Epoch) {
-        self.epoch = epoch;
+        (self.epoch, self.granted) = (epoch, None);
         self.room.go_on_at(epoch);
         // What becomes of a copy that was made under the epoch before will not be heard.
         self.copies.forget_under_way();
@@ -204,13 +237,32 @@ impl Hosted {
         Some(copy)
     }
 
-    pub(super) fn attach(&mut self, join: &Joining) {
-        self.attach_session(join.edge, join.incarnation, join.session, join.user);
+    /// Whether its edge has asked for this session again since, and been answered: the question went round by a former
+    /// owner, and would give the seat a generation of which nobody knows.
+    pub(super) fn is_outdated(&self, join: &Joining) -> bool {
+        let life = self
+            .attached
+            .iter()
+            .find(|attached| attached.edge == join.edge && attached.incarnation == join.incarnation);
+        let is_later = |session: &Session| session.id == join.session && session.asked > join.request;
+        life.is_some_and(|attached| attached.sessions.iter().any(is_later))
     }
 
-    pub(super) fn attach_session(&mut self, edge: NodeId, incarnation: Incarnation, session: SessionId, user: UserId) {
-        self.detach_session(session);
-        let person = (session, user);
+    pub(super) fn attach(&mut self, join: &Joining) {
+        let session = Session { id: join.session, user: join.user, asked: join.request };
+        self.attach_session(join.edge, join.incarnation, session);
+    }
+
+    pub(super) fn attach_present(&mut self, edge: NodeId, incarnation: Incarnation, id: SessionId, user: UserId) {
+        let asked =
+            self.attached.iter().filter(|attached| attached.edge == edge && attached.incarnation == incarnation);
+        let asked = asked.flat_map(|attached| &attached.sessions).find(|session| session.id == id);
+        let asked = asked.map_or(0, |session| session.asked);
+        self.attach_session(edge, incarnation, Session { id, user, asked });
+    }
+
+    fn attach_session(&mut self, edge: NodeId, incarnation: Incarnation, person: Session) {
+        self.detach_session(person.id);
         match self.attached.iter_mut().find(|attached| attached.edge == edge) {
             Some(attached) => {
                 attached.incarnation = incarnation;
@@ -228,9 +280,9 @@ impl Hosted {
     pub(super) fn speaks_up(&mut self, edge: NodeId, present: &[Present]) {
         let Some(attached) = self.attached.iter_mut().find(|attached| attached.edge == edge) else { return };
         if std::mem::take(&mut attached.is_inherited) {
-            let is_gone = |(session, _): &(SessionId, UserId)| !present.iter().any(|each| each.session == *session);
-            let gone: Vec<_> = attached.sessions.iter().copied().filter(is_gone).collect();
-            for (session, _) in gone {
+            let is_gone = |session: &&Session| !present.iter().any(|each| each.session == session.id);
+            let gone: Vec<_> = attached.sessions.iter().filter(is_gone).map(|session| session.id).collect();
+            for session in gone {
                 self.detach_session(session);
                 self.room.leave(session);
             }
@@ -239,16 +291,16 @@ impl Hosted {
 
     /// The edge through which a session is here.
     pub(super) fn edge_of(&self, session: SessionId) -> Option<NodeId> {
-        let is_here = |attached: &&Attached| attached.sessions.iter().any(|(s, _)| *s == session);
+        let is_here = |attached: &&Attached| attached.sessions.iter().any(|here| here.id == session);
         self.attached.iter().find(is_here).map(|attached| attached.edge)
     }
 
     /// Forgets a session, and its edge with its last one. Returns the edge.
     pub(super) fn detach_session(&mut self, session: SessionId) -> Option<NodeId> {
-        let at = self.attached.iter().position(|attached| attached.sessions.iter().any(|(s, _)| *s == session))?;
+        let at = self.attached.iter().position(|attached| attached.sessions.iter().any(|here| here.id == session))?;
         let attached = &mut self.attached[at];
         let edge = attached.edge;
-        attached.sessions.retain(|(s, _)| *s != session);
+        attached.sessions.retain(|here| here.id != session);
         if attached.sessions.is_empty() {
             self.attached.swap_remove(at);
         }
@@ -276,6 +328,15 @@ impl Hosted {
                 _ => {}
             }
             self.tell_all(words, event.message);
+        }
+    }
+
+    /// Has Postgres told how the match stands, if play has begun: whoever goes on without a checkpoint goes on from there.
+    pub(super) fn note(&mut self, effects: &mut Vec<Effect>) {
+        self.is_noted = true;
+        if self.started {
+            let (match_id, epoch, score) = (self.room.id(), self.epoch, self.room.told_score());
+            effects.push(Effect::Goal { match_id, epoch, score });
         }
     }
 
@@ -311,7 +372,7 @@ impl Hosted {
         let mut tickets = std::mem::take(&mut self.waiting_again);
         tickets.retain(|ticket| {
             let here = self.attached.iter().flat_map(|attached| &attached.sessions);
-            here.into_iter().any(|(session, _)| *session == ticket.session)
+            here.into_iter().any(|session| session.id == ticket.session)
         });
         tickets
     }
@@ -319,9 +380,9 @@ impl Hosted {
     fn ticket(&self, who: Who, seat: &SeatSpec) -> Option<Ticket> {
         let (Who::User(user), SeatSpec::User { name, guest, skill, .. }) = (who, seat) else { return None };
         self.attached.iter().find_map(|attached| {
-            let (session, _) = attached.sessions.iter().find(|(_, u)| *u == user)?;
+            let session = attached.sessions.iter().find(|here| here.user == user)?.id;
             Some(Ticket {
-                session: *session,
+                session,
                 user,
                 name: name.clone(),
                 guest: *guest,

@@ -14,7 +14,7 @@ mod moves;
 mod recovery;
 mod time;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use rally_fabric::Received;
@@ -108,15 +108,15 @@ struct Doubt {
 pub(crate) struct Host {
     config: HostConfig,
     /// By phase. A match's phase is drawn from its id, so that nothing needs to remember it.
-    phases: [HashMap<MatchId, Hosted>; PHASES],
-    creating: HashMap<MatchId, Creating>,
+    phases: [BTreeMap<MatchId, Hosted>; PHASES],
+    creating: BTreeMap<MatchId, Creating>,
     /// Who has asked for a seat that Postgres is being asked for, and has not left since: the edge and its request. As
     /// many as there are such effects, which are bounded.
-    claiming: HashMap<(MatchId, SessionId), (NodeId, u64)>,
-    doubts: HashMap<MatchId, Doubt>,
+    claiming: BTreeMap<(MatchId, SessionId), (NodeId, u64)>,
+    doubts: BTreeMap<MatchId, Doubt>,
     /// Matches in their afterlife, in the order of their ends.
     afterlife: VecDeque<(Instant, MatchId)>,
-    questions: HashMap<u64, Question>,
+    questions: BTreeMap<u64, Question>,
     next_question: u64,
     words: Vec<Word>,
     effects: Vec<Effect>,
@@ -147,11 +147,11 @@ impl Host {
         Self {
             config,
             phases: Default::default(),
-            creating: HashMap::new(),
-            claiming: HashMap::new(),
-            doubts: HashMap::new(),
+            creating: BTreeMap::new(),
+            claiming: BTreeMap::new(),
+            doubts: BTreeMap::new(),
             afterlife: VecDeque::new(),
-            questions: HashMap::new(),
+            questions: BTreeMap::new(),
             next_question: 1,
             words: Vec::new(),
             effects: Vec::new(),
@@ -171,14 +171,14 @@ impl Host {
 
     /// Matches hosted, about to be or perhaps to be ended, those in their afterlife apart: what placement compares.
     pub(crate) fn load(&self) -> usize {
-        let hosted: usize = self.phases.iter().map(HashMap::len).sum();
+        let hosted: usize = self.phases.iter().map(BTreeMap::len).sum();
         self.creating.len() + self.doubts.len() + self.moves.coming_len() + hosted - self.afterlife.len()
     }
 
-    /// Whether it hosts this match at this epoch, finished or not.
+    /// The epoch at which it hosts this match, finished or not.
     #[cfg(test)]
-    pub(crate) fn hosts(&self, match_id: MatchId, epoch: Epoch) -> bool {
-        self.phases[phase_of(match_id)].get(&match_id).is_some_and(|hosted| hosted.epoch == epoch)
+    pub(crate) fn epoch_of(&self, match_id: MatchId) -> Option<Epoch> {
+        Some(self.phases[phase_of(match_id)].get(&match_id)?.epoch)
     }
 
     /// Whether something has yet to be done or said for a match.
@@ -194,7 +194,7 @@ impl Host {
     /// People with a seat in a match that is not over, in the order of [`Mode::ALL`].
     pub(crate) fn players(&self) -> Vec<usize> {
         let mut players = vec![0; Mode::ALL.len()];
-        let live = self.phases.iter().flat_map(HashMap::values).filter(|hosted| hosted.standing == Standing::Live);
+        let live = self.phases.iter().flat_map(BTreeMap::values).filter(|hosted| hosted.standing == Standing::Live);
         for room in live.map(|hosted| &hosted.room) {
             let [left, right] = [Side::Left, Side::Right].map(|side| room.user(side));
             // Both paddles of one keyboard are one person's.
@@ -408,6 +408,9 @@ impl Host {
             let refused = Refused::new(ErrorCode::AtCapacity, "too many watch this match");
             return self.refuse(edge, match_id, request, refused);
         }
+        if hosted.is_outdated(&join) {
+            return entry_refused("outdated");
+        }
         let epoch = hosted.epoch;
         match hosted.room.join(join.session, join.user, join.join_as) {
             Ok(joined) => {
@@ -462,12 +465,12 @@ impl Host {
     /// Detaches an edge where `ended` holds: its people have lost their connections. Returns from how many matches.
     fn detach(&mut self, edge: NodeId, ended: impl Fn(&Attached) -> bool) -> usize {
         let mut detached = 0;
-        for hosted in self.phases.iter_mut().flat_map(HashMap::values_mut) {
+        for hosted in self.phases.iter_mut().flat_map(BTreeMap::values_mut) {
             let is_gone = |attached: &mut Attached| attached.edge == edge && ended(attached);
             for attached in hosted.attached.extract_if(.., is_gone) {
                 detached += 1;
-                for (session, _) in attached.sessions {
-                    hosted.room.leave(session);
+                for session in attached.sessions {
+                    hosted.room.leave(session.id);
                 }
             }
         }

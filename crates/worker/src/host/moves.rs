@@ -14,7 +14,7 @@
 //! from the newest checkpoint, which may by then be the target's. A target that was granted the epoch and gets no state
 //! does the same. Of two that try, Postgres lets one.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use rally_protocol::cluster::{
@@ -23,7 +23,7 @@ use rally_protocol::cluster::{
 };
 use rally_store::Owner;
 use rally_units::{
-    Epoch, Incarnation, Instant, MatchId, NodeId,
+    Epoch, Incarnation, Instant, MatchId, NodeId, Rng,
     placement::{Candidate, two_choices},
 };
 
@@ -121,6 +121,18 @@ struct Incoming {
     early: Vec<(NodeId, Incarnation, Control)>,
 }
 
+/// A match that shall go.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    match_id: MatchId,
+    /// Anywhere, if it is not said.
+    to: Option<NodeId>,
+    why: Why,
+    /// Until when an order waits for its target to be known, once it has been tried: a worker that has just started knows
+    /// nobody.
+    until: Option<Instant>,
+}
+
 /// A match that has moved away.
 #[derive(Clone, Copy, Debug)]
 struct Gone {
@@ -131,15 +143,12 @@ struct Gone {
 
 #[derive(Debug, Default)]
 pub(super) struct Moves {
-    out: HashMap<MatchId, Outgoing>,
-    into: HashMap<MatchId, Incoming>,
-    gone: HashMap<MatchId, Gone>,
-    declined: HashMap<MatchId, Instant>,
-    /// Those that shall go, and where to; anywhere, if it is not said.
-    wanted: Vec<(MatchId, Option<NodeId>, Why)>,
-    /// Until when an order waits for its target to be known: a worker that has just started knows nobody.
-    ordered_until: HashMap<MatchId, Instant>,
-    next_random: u64,
+    out: BTreeMap<MatchId, Outgoing>,
+    into: BTreeMap<MatchId, Incoming>,
+    gone: BTreeMap<MatchId, Gone>,
+    declined: BTreeMap<MatchId, Instant>,
+    wanted: Vec<Wanted>,
+    dice: Rng,
 }
 
 impl Moves {
@@ -157,21 +166,14 @@ impl Moves {
     pub(super) fn coming_len(&self) -> usize {
         self.into.len()
     }
-
-    fn random(&mut self) -> u64 {
-        // SplitMix64: which of two peers takes a match needs no better dice.
-        self.next_random = self.next_random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.next_random ^ (self.next_random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z ^ (z >> 27)
-    }
 }
 
 /// Out of here.
 impl Host {
     /// This match shall move: to this worker, or to any.
     pub(crate) fn want_move(&mut self, match_id: MatchId, to: Option<NodeId>, why: Why) {
-        if !self.moves.wanted.iter().any(|(wanted, ..)| *wanted == match_id) {
-            self.moves.wanted.push((match_id, to, why));
+        if !self.moves.wanted.iter().any(|wanted| wanted.match_id == match_id) {
+            self.moves.wanted.push(Wanted { match_id, to, why, until: None });
         }
     }
 
@@ -179,24 +181,17 @@ impl Host {
     pub(crate) fn advance_moves(&mut self, now: Instant) {
         if self.draining && !self.gives_up {
             let live = self.phases.iter().flatten().filter(|(_, hosted)| hosted.standing == Standing::Live);
-            let all: Vec<MatchId> = live.map(|(match_id, _)| *match_id).collect();
-            self.moves.wanted = all.into_iter().map(|match_id| (match_id, None, Why::Drain)).collect();
+            let wants = |(match_id, _): (&MatchId, &Hosted)| Wanted {
+                match_id: *match_id,
+                to: None,
+                why: Why::Drain,
+                until: None,
+            };
+            self.moves.wanted = live.map(wants).collect();
         }
-        let wanted = std::mem::take(&mut self.moves.wanted);
-        for (match_id, to, why) in wanted {
-            if self.moves.out.len() < OUT_AT_ONCE_MAX {
-                self.offer(now, match_id, to, why);
-                if why == Why::Order && !self.moves.out.contains_key(&match_id) {
-                    let until = *self.moves.ordered_until.entry(match_id).or_insert(now + ORDER_WAITS);
-                    if now < until {
-                        self.moves.wanted.push((match_id, to, why));
-                        continue;
-                    }
-                    tracing::warn!(%match_id, "an order to move a match comes to nothing: no such worker takes it");
-                }
-                self.moves.ordered_until.remove(&match_id);
-            } else if why != Why::Drain {
-                self.moves.wanted.push((match_id, to, why));
+        for wanted in std::mem::take(&mut self.moves.wanted) {
+            if let Some(later) = self.begin(now, wanted) {
+                self.moves.wanted.push(later);
             }
         }
         self.repeat_states(now);
@@ -204,6 +199,23 @@ impl Host {
         self.give_up_waiting(now);
         self.moves.declined.retain(|_, at| now.since(*at) < OFFER_AGAIN);
         self.moves.gone.retain(|_, gone| now.since(gone.at) < FORWARD_FOR);
+    }
+
+    /// Offers a match. `Some`: it is to be tried again. What a drain wants is looked up anew each time.
+    fn begin(&mut self, now: Instant, mut wanted: Wanted) -> Option<Wanted> {
+        let Wanted { match_id, to, why, .. } = wanted;
+        if self.moves.out.len() >= OUT_AT_ONCE_MAX {
+            return (why != Why::Drain).then_some(wanted);
+        }
+        self.offer(now, match_id, to, why);
+        if why != Why::Order || self.moves.out.contains_key(&match_id) {
+            return None;
+        }
+        let until = *wanted.until.get_or_insert(now + ORDER_WAITS);
+        if now >= until {
+            tracing::warn!(%match_id, "an order to move a match comes to nothing: no such worker takes it");
+        }
+        (now < until).then_some(wanted)
     }
 
     fn offer(&mut self, now: Instant, match_id: MatchId, to: Option<NodeId>, why: Why) {
@@ -214,7 +226,7 @@ impl Host {
         let others = self.recovery.peers.iter().filter(|peer| !peer.draining && peer.node != me);
         let others = others.filter(|peer| to.is_none_or(|to| peer.node == to));
         let candidates: Vec<_> = others.map(|peer| Candidate { node: peer.node, matches: peer.matches }).collect();
-        let random = self.moves.random();
+        let random = self.moves.dice.next_u64();
         let Some(to) = two_choices(&candidates, random) else { return };
         let Some(hosted) = self.phases[phase_of(match_id)].get(&match_id) else { return };
         if hosted.standing != Standing::Live {
@@ -312,7 +324,10 @@ impl Host {
                 self.effects.push(Effect::Own(vec![(match_id, epoch)]));
             }
             // The target may have played, and told edges that inputs are safe: the newest checkpoint has them.
-            (Some(epoch), _) => {
+            (Some(epoch), hosted) => {
+                if let Some(hosted) = hosted {
+                    hosted.granted = Some(epoch);
+                }
                 self.effects.push(Effect::Fetch { matches: vec![(match_id, epoch)], from: Fetch::Checkpoint });
             }
         }
@@ -464,6 +479,8 @@ impl Host {
         tracing::info!(%match_id, %epoch, %from, tick = %hosted.room.tick_count(), "a match has come");
         self.metrics.moved_in.increment(1);
         self.effects.push(Effect::Own(vec![(match_id, epoch)]));
+        // A goal of the last moments was the former owner's to write, who had lost the right.
+        hosted.note(&mut self.effects);
         self.phases[phase_of(match_id)].insert(match_id, hosted);
         self.tell(from, match_id, epoch, Control::Landed);
         let early = self.moves.into.remove(&match_id).map(|incoming| incoming.early);
@@ -494,7 +511,7 @@ impl Host {
         let mut given_up = Vec::new();
         self.moves.into.retain(|match_id, incoming| {
             let owner = Owner { node: incoming.from, incarnation: incoming.incarnation };
-            let gives_up = !recovery.lives(owner) || now.since(incoming.since) >= STATE_WITHIN;
+            let gives_up = recovery.misses(owner) || now.since(incoming.since) >= STATE_WITHIN;
             let Some(epoch) = incoming.granted.filter(|_| gives_up) else { return true };
             given_up.push((*match_id, epoch));
             false

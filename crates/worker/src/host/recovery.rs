@@ -4,7 +4,7 @@
 //! names the survivor who takes it; Postgres grants it the next epoch, or does not. What is taken is fetched: from its
 //! checkpoint, else by its score. Should the survivor that was named not act, any other does after a while.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use rally_protocol::cluster::v1::Control;
 use rally_room::Room;
@@ -41,6 +41,7 @@ pub(crate) struct Peer {
 /// A worker that is gone and may have left matches.
 #[derive(Clone, Copy, Debug)]
 struct Missing {
+    owner: Owner,
     since: Instant,
     ask_at: Instant,
     /// A question is under way.
@@ -51,7 +52,7 @@ struct Missing {
 pub(super) struct Recovery {
     /// Workers as they were last seen.
     pub(super) peers: Vec<Peer>,
-    missing: HashMap<Owner, Missing>,
+    missing: Vec<Missing>,
     ask_owners_at: Instant,
     asking_owners: bool,
 }
@@ -61,9 +62,14 @@ impl Recovery {
         self.peers.iter().any(|peer| peer.node == owner.node && peer.incarnation == owner.incarnation)
     }
 
+    /// Whether it is gone, by what this worker has seen. One that has just started has seen nobody.
+    pub(super) fn misses(&self, owner: Owner) -> bool {
+        !self.peers.is_empty() && !self.lives(owner)
+    }
+
     fn miss(&mut self, now: Instant, owner: Owner) {
-        if self.missing.len() < MISSING_MAX {
-            self.missing.entry(owner).or_insert(Missing { since: now, ask_at: now, asking: false });
+        if self.missing.len() < MISSING_MAX && self.missing.iter().all(|missing| missing.owner != owner) {
+            self.missing.push(Missing { owner, since: now, ask_at: now, asking: false });
         }
     }
 
@@ -94,10 +100,10 @@ impl Host {
             (self.recovery.ask_owners_at, self.recovery.asking_owners) = (now + ASK_OWNERS_EVERY, true);
             self.effects.push(Effect::FindOwners);
         }
-        for (owner, missing) in &mut self.recovery.missing {
+        for missing in &mut self.recovery.missing {
             if now >= missing.ask_at && !missing.asking {
                 (missing.ask_at, missing.asking) = (now + ASK_ORPHANS_EVERY, true);
-                self.effects.push(Effect::FindOrphans(*owner));
+                self.effects.push(Effect::FindOrphans(missing.owner));
             }
         }
     }
@@ -115,13 +121,13 @@ impl Host {
 
     /// What a worker that is gone has left.
     pub(super) fn orphans_found(&mut self, now: Instant, owner: Owner, orphans: Option<Vec<(MatchId, Epoch)>>) {
-        let Some(missing) = self.recovery.missing.get_mut(&owner) else { return };
+        let Some(missing) = self.recovery.missing.iter_mut().find(|missing| missing.owner == owner) else { return };
         missing.asking = false;
         let since = missing.since;
         let Some(orphans) = orphans else { return };
         // It was not gone after all, or nothing is left of it.
         if orphans.is_empty() || self.recovery.lives(owner) {
-            self.recovery.missing.remove(&owner);
+            self.recovery.missing.retain(|missing| missing.owner != owner);
             return;
         }
         let is_anybodys = now.since(since) >= ANYBODYS_AFTER;
@@ -146,8 +152,21 @@ impl Host {
         if self.find(match_id).is_some_and(|hosted| hosted.epoch >= epoch) {
             return;
         }
+        if self.find(match_id).is_some_and(|own| own.is_newer_than(&found, epoch)) {
+            let Some(mut own) = self.phases[phase_of(match_id)].remove(&match_id) else { return };
+            tracing::info!(%match_id, %epoch, tick = %own.room.tick_count(), "a match goes on from where it stood here");
+            own.goes_on_from_memory(now, epoch);
+            return self.take_in(match_id, own);
+        }
         let hosted = match found {
-            Found::Copy { state, journal } => match Saved::restore(&state, &journal, epoch) {
+            Found::Copy { state, journal, told, .. } => match Saved::restore(&state, &journal, epoch) {
+                // Redis has lost what it was told last, and the owner is lost, too. Nobody shall lose a goal that was seen.
+                Ok((_, room, _)) if (0..2).any(|i| room.score()[i] < told[i]) => {
+                    tracing::warn!(%match_id, %epoch, score = ?room.score(), ?told, "a checkpoint is too old");
+                    self.metrics.checkpoints_unusable.increment(1);
+                    let matches = vec![(match_id, epoch)];
+                    return self.effects.push(Effect::Fetch { matches, from: Fetch::Score });
+                }
                 Ok((saved, mut room, written)) => {
                     room.recovered();
                     let copies = Copies::after(written);
@@ -183,21 +202,25 @@ impl Host {
                 hosted.begun(score.is_some());
                 hosted
             }
-            Found::Over => return,
+            Found::Over => {
+                // While it was asked for, another took it, or it ended.
+                if self.find(match_id).is_some_and(|own| own.granted == Some(epoch)) {
+                    self.fenced(match_id);
+                }
+                return;
+            }
         };
         self.take_in(match_id, hosted);
     }
 
     /// Hosts a match that was hosted elsewhere, and says so to its edges and the cache.
-    pub(super) fn take_in(&mut self, match_id: MatchId, hosted: Hosted) {
+    pub(super) fn take_in(&mut self, match_id: MatchId, mut hosted: Hosted) {
         let epoch = hosted.epoch;
         for attached in &hosted.attached {
             self.tell(attached.edge, match_id, epoch, Control::Here);
         }
         self.effects.push(Effect::Own(vec![(match_id, epoch)]));
-        if hosted.has_begun() {
-            self.effects.push(Effect::Goal { match_id, epoch, score: hosted.room.score() });
-        }
+        hosted.note(&mut self.effects);
         self.phases[phase_of(match_id)].insert(match_id, hosted);
     }
 

@@ -1,6 +1,6 @@
 //! What the clock brings about: ticks, silence, and the end of what had its time.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use rally_fabric::Pairs;
 use rally_protocol::cluster::v1::Control;
@@ -26,7 +26,7 @@ impl Host {
     /// The matches have stood still, and go on from here: with a countdown where they were in play.
     pub(crate) fn thaw(&mut self, now: Instant) {
         self.hears_since = now;
-        self.phases.iter_mut().flat_map(HashMap::values_mut).for_each(|hosted| hosted.room.interrupted());
+        self.phases.iter_mut().flat_map(BTreeMap::values_mut).for_each(|hosted| hosted.room.interrupted());
     }
 
     /// Ticks the matches of a phase. Each snapshot is encoded once, whatever the number of edges that get it.
@@ -87,7 +87,7 @@ impl Host {
     /// Detaches edges that have fallen silent.
     pub(crate) fn detach_silent(&mut self, now: Instant, pairs: &Pairs) {
         self.edges.clear();
-        for attached in self.phases.iter().flat_map(HashMap::values).flat_map(|hosted| &hosted.attached) {
+        for attached in self.phases.iter().flat_map(BTreeMap::values).flat_map(|hosted| &hosted.attached) {
             // Edges are few, and matches many.
             if !self.edges.contains(&attached.edge) {
                 self.edges.push(attached.edge);
@@ -138,6 +138,10 @@ impl Host {
             let owned: Vec<_> = live.map(|(match_id, hosted)| (*match_id, hosted.epoch)).collect();
             if !owned.is_empty() {
                 self.effects.push(Effect::Own(owned));
+            }
+            let live = self.phases.iter_mut().flat_map(BTreeMap::values_mut);
+            for hosted in live.filter(|hosted| hosted.standing == Standing::Live && !hosted.is_noted) {
+                hosted.note(&mut self.effects);
             }
         }
     }

@@ -2,10 +2,10 @@
 //!
 //! Checkpoints are sealed with the cluster's key, each for its match: whoever can write to Redis cannot make one up.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
-use rally_fabric::{Checkpoint, Stored};
+use rally_fabric::{Checkpoint, Held, Stored};
 use rally_protocol::{
     client::v1 as wire,
     cluster::v1::{MatchSpec, SeatSpec},
@@ -14,7 +14,7 @@ use rally_service::{
     backoff::{Attempts, Backoff},
     entropy,
 };
-use rally_store::{MatchState, Owner, SeatState};
+use rally_store::{MatchState, Owner, Score, SeatState};
 use rally_units::{Epoch, MatchId, Tick};
 
 use super::Persister;
@@ -126,8 +126,8 @@ impl Persister {
         self.answer(Answer::TakenBack { match_id, before, epoch }).await;
     }
 
-    /// How matches stand that are ours now. A Redis that does not answer is no Redis without checkpoints: it is asked
-    /// until it says.
+    /// How matches stand that were granted to us. A Redis that does not answer is no Redis without checkpoints: it is
+    /// asked until it says. It may have taken its time: then Postgres says whether they are still ours.
     pub(super) async fn fetch(&self, matches: Vec<(MatchId, Epoch)>, from: Fetch) {
         let mut attempts = retry();
         let held = loop {
@@ -139,43 +139,45 @@ impl Persister {
                 Err(error) => wait(&mut attempts, "fetch", &error).await,
             }
         };
-        let mut without = Vec::new();
+        let mut states = self.states(&matches).await;
         for ((match_id, epoch), held) in matches.into_iter().zip(held) {
-            let copy = held.and_then(|held| {
-                let state = self.keys.open_for(match_id, &held.state).map(Bytes::copy_from_slice);
-                if state.is_none() {
-                    tracing::error!(%match_id, "a checkpoint is not sealed by this cluster");
+            let found = match states.remove(&match_id).filter(|state| state.epoch == epoch) {
+                None => Found::Over,
+                Some(state) => {
+                    held.and_then(|held| self.copy_of(match_id, held, &state)).unwrap_or_else(|| known(match_id, state))
                 }
-                Some(Found::Copy { state: state?, journal: held.journal })
-            });
-            match copy {
-                Some(found) => self.answer(Answer::Fetched { match_id, epoch, found }).await,
-                None => without.push((match_id, epoch)),
-            }
-        }
-        if !without.is_empty() {
-            self.fetch_scores(without).await;
+            };
+            self.answer(Answer::Fetched { match_id, epoch, found }).await;
         }
     }
 
-    async fn fetch_scores(&self, matches: Vec<(MatchId, Epoch)>) {
+    fn copy_of(&self, match_id: MatchId, held: Held, known: &MatchState) -> Option<Found> {
+        let Some(state) = self.keys.open_for(match_id, &held.state).map(Bytes::copy_from_slice) else {
+            tracing::error!(%match_id, "a checkpoint is not sealed by this cluster");
+            return None;
+        };
+        let Held { by, journal, .. } = held;
+        Some(Found::Copy { state, journal, by, told: goals(known.score) })
+    }
+
+    async fn states(&self, matches: &[(MatchId, Epoch)]) -> HashMap<MatchId, MatchState> {
         let ids: Vec<_> = matches.iter().map(|(match_id, _)| *match_id).collect();
         let mut attempts = retry();
-        let mut states = loop {
+        loop {
             match self.store.live_states(&ids).await {
-                Ok(states) => break states,
-                Err(error) => wait(&mut attempts, "score", &error).await,
+                Ok(states) => return states,
+                Err(error) => wait(&mut attempts, "state", &error).await,
             }
-        };
-        for (match_id, epoch) in matches {
-            let found = states.remove(&match_id).map_or(Found::Over, |state| known(match_id, state));
-            self.answer(Answer::Fetched { match_id, epoch, found }).await;
         }
     }
 }
 
+fn goals(score: Score) -> [u8; 2] {
+    [score.left, score.right].map(|goals| u8::try_from(goals).unwrap_or(u8::MAX))
+}
+
 fn known(match_id: MatchId, state: MatchState) -> Found {
-    let MatchState { mode, classic, private, score_to_win, seed, seats, score, has_started } = state;
+    let MatchState { mode, classic, private, score_to_win, seed, seats, score, has_started, .. } = state;
     let mode = convert::mode_to_wire(mode);
     let [left, right] = seats.map(|seat| match seat {
         SeatState::Open => SeatSpec::Open,
@@ -187,11 +189,10 @@ fn known(match_id: MatchId, state: MatchState) -> Found {
     });
     let right = if mode == wire::Mode::Local { left.clone() } else { right };
     let spec = MatchSpec { id: match_id, mode, classic, private, seats: [left, right] };
-    let goals = |goals: u16| u8::try_from(goals).unwrap_or(u8::MAX);
     Found::Score {
         spec: Box::new(Known { spec, score_to_win: u8::try_from(score_to_win).unwrap_or(u8::MAX) }),
         seed,
-        score: has_started.then_some([goals(score.left), goals(score.right)]),
+        score: has_started.then(|| goals(score)),
     }
 }
 
