@@ -140,7 +140,7 @@ setup-run: ## the same, Redis and Postgres
 	@scripts/setup.sh cc rust node redis postgres
 
 setup-test: ## the same, a browser, the load generators, and what checks deploy/
-	@scripts/setup.sh cc rust node redis postgres chromium k6 artillery helm prometheus
+	@scripts/setup.sh cc rust node redis postgres chromium k6 artillery helm prometheus schemathesis
 
 setup-load: ## what the load generators need
 	@scripts/setup.sh cc rust node redis postgres k6 artillery

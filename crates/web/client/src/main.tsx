@@ -14,6 +14,7 @@ const PAGES: Record<Route["page"], () => Promise<{ default: Page }>> = {
   home: () => import("./pages/home.tsx"),
   account: () => import("./pages/account.tsx"),
   leaderboard: () => import("./pages/leaderboard.tsx"),
+  docs: () => import("./pages/docs.tsx"),
   play: () => import("./pages/play.tsx"),
   watch: () => import("./pages/watch.tsx"),
 };
@@ -54,6 +55,7 @@ const TITLES: Record<Route["page"], string> = {
   home: "Rally",
   account: "Rally – you",
   leaderboard: "Rally – leaderboard",
+  docs: "Rally – the API",
   play: "Rally – play",
   watch: "Rally – watch",
 };
