@@ -4,12 +4,15 @@
 # the page has changed, dependencies are kept between builds.
 
 FROM node:22-bookworm-slim AS page
-WORKDIR /src/crates/web/client
-COPY crates/web/client/package.json crates/web/client/package-lock.json ./
+WORKDIR /src/crates/web
+COPY crates/web/package.json crates/web/package-lock.json crates/web/.npmrc ./
+COPY crates/web/client/package.json client/
+COPY crates/web/sdk/package.json sdk/
 ENV PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
 RUN --mount=type=cache,target=/root/.npm npm ci --no-audit --no-fund
-COPY crates/web/client ./
-RUN npm run build
+COPY crates/web/sdk sdk
+COPY crates/web/client client
+RUN npm run build --workspace client
 
 FROM rust:1.95-bookworm AS program
 WORKDIR /src

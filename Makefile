@@ -9,7 +9,8 @@ SHELL := bash
 # Programs that scripts/setup.sh adds lie in directories of their own (scripts/lib.sh says which).
 export PATH := $(shell . scripts/lib.sh && printf %s "$$PATH")
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-CLIENT := crates/web/client
+WEB := crates/web
+CLIENT := $(WEB)/client
 # For `make fuzz`: how long each target runs.
 SECONDS := 60
 
@@ -68,20 +69,20 @@ check-scripts: ## shellcheck
 audit: | setup-build ## known weaknesses of dependencies, by the advisories of cargo and npm (needs the network)
 	scripts/audit.sh
 
-check-types: $(CLIENT)/node_modules/.package-lock.json ## TypeScript types of the web client
-	cd $(CLIENT) && npm run check
+check-types: $(WEB)/node_modules/.package-lock.json ## TypeScript types of the SDK and the web client
+	cd $(WEB) && npm run check --workspaces
 
 ##@ Web client
 .PHONY: web
 web: $(CLIENT)/dist/index.html ## build the page that the edges serve (only when its sources changed)
 
-CLIENT_SOURCES := $(shell find $(CLIENT) \( -name node_modules -o -name dist -o -name test -o -name '.*' \) -prune -o -type f -print 2>/dev/null)
+WEB_SOURCES := $(shell find $(CLIENT) $(WEB)/sdk \( -name node_modules -o -name dist -o -name test -o -name '.*' \) -prune -o -type f -print 2>/dev/null)
 
-$(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json $(CLIENT)/package.json | setup-build
-	cd $(CLIENT) && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json $(WEB)/package.json $(CLIENT)/package.json $(WEB)/sdk/package.json | setup-build
+	cd $(WEB) && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund
 	@touch $@
 
-$(CLIENT)/dist/index.html: $(CLIENT_SOURCES) $(CLIENT)/node_modules/.package-lock.json
+$(CLIENT)/dist/index.html: $(WEB_SOURCES) $(WEB)/node_modules/.package-lock.json
 	cd $(CLIENT) && npm run build
 	@touch $@
 
@@ -146,4 +147,4 @@ setup-load: ## what the load generators need
 	@scripts/setup.sh cc rust node redis postgres k6 artillery
 
 clean: ## remove what was built (not .rally, the data of `make run`, nor .tools)
-	rm -rf $(TARGET) $(CLIENT)/dist $(CLIENT)/node_modules loadtests/artillery/node_modules
+	rm -rf $(TARGET) $(CLIENT)/dist $(WEB)/sdk/dist $(WEB)/node_modules loadtests/artillery/node_modules

@@ -27,7 +27,7 @@ npm_audit() {
         status=1
     fi
 }
-npm_audit crates/web/client high
+npm_audit crates/web high
 # A tool that is run against clusters of one's own.
 npm_audit loadtests/artillery critical
 

@@ -71,7 +71,7 @@ function crates(allowed) {
 function npm(lockFile, allowed, allowedTools) {
   const bad = [];
   const { packages } = JSON.parse(readFileSync(lockFile, "utf8"));
-  const all = Object.entries(packages).filter(([path]) => path !== "");
+  const all = Object.entries(packages).filter(([path, { link }]) => path !== "" && !link);
   for (const [path, { version, license = UNSAID[path], dev }] of all) {
     if (!isAllowed(license ?? "", dev ? allowedTools : allowed)) {
       bad.push(`${lockFile}: ${path} ${version}: ${license ?? "no licence"}`);
@@ -85,7 +85,7 @@ function main() {
   const tools = new Set([...allowed, ...TOOLS_TOO]);
   const parts = [
     crates(allowed),
-    npm("crates/web/client/package-lock.json", allowed, tools),
+    npm("crates/web/package-lock.json", allowed, tools),
     // Nothing of it is passed on.
     npm("loadtests/artillery/package-lock.json", tools, tools),
   ];

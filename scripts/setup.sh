@@ -204,7 +204,7 @@ install_postgres() {
 install_browser() {
     say "installing Chromium into .tools"
     may_be_root || die "missing: the libraries of Chromium (installed by itself only by root or a user with sudo)"
-    (cd crates/web/client && npm ci --no-audit --no-fund &&
+    (cd crates/web && npm ci --no-audit --no-fund &&
         PLAYWRIGHT_BROWSERS_PATH="$tools/browsers" npx playwright-core install --with-deps chromium)
 }
 

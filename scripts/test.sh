@@ -80,6 +80,7 @@ step size npm run size --prefix crates/web/client
 # Tests of deploy/ use what there is of these.
 for tool in helm kubectl promtool prometheus amtool; do have "$tool" || say "skipped: $tool is missing"; done
 step rust cargo test --workspace --no-fail-fast
+step sdk npm test --prefix crates/web/sdk
 step client npm test --prefix crates/web/client
 step player node --test loadtests/lib/player.test.mjs loadtests/lib/chatter.test.mjs
 step browser npm run test:browser --prefix crates/web/client

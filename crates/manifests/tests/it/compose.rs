@@ -222,7 +222,7 @@ fn the_image_is_as_its_users_expect() {
         assert!(dockerfile.lines().any(|each| each == line), "no {line}");
     }
     // What it copies exists, and the toolchain is the one that the workspace asks for.
-    for source in ["Cargo.toml", "Cargo.lock", "crates", "migrations", "crates/web/client/package-lock.json"] {
+    for source in ["Cargo.toml", "Cargo.lock", "crates", "migrations", "crates/web/package-lock.json"] {
         assert!(dockerfile.contains(source) && repository().join(source).exists(), "{source}");
     }
     let wanted = read("Cargo.toml").lines().find_map(|line| line.strip_prefix("rust-version = ").map(str::to_owned));

@@ -2,10 +2,24 @@
 
 import { effect, signal } from "@preact/signals";
 
-import { createMatch, Refused, type Credentials, type NewMatch } from "./net/api.ts";
-import { Connection, TokenRefused, type ConnectionState, type Env } from "./net/connection.ts";
-import { Session, type Storage } from "./net/session.ts";
-import type { Id, Mode, ServerMessage, Skill, Status, UserInfo } from "./protocol/index.ts";
+import {
+  Connection,
+  type ConnectionState,
+  createMatch,
+  type Credentials,
+  type Env,
+  type Id,
+  type Mode,
+  type NewMatch,
+  Refused,
+  type ServerMessage,
+  Session,
+  type Skill,
+  type Status,
+  type Storage,
+  TokenRefused,
+  type UserInfo,
+} from "rally-sdk";
 import { go } from "./router.ts";
 import * as settings from "./settings.ts";
 

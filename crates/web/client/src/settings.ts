@@ -2,7 +2,7 @@
 
 import { signal, type Signal } from "@preact/signals";
 
-import { MODES, SKILLS, type Mode, type Skill } from "./protocol/index.ts";
+import { MODES, SKILLS, type Mode, type Skill } from "rally-sdk";
 
 function remembered<T>(key: string, first: T, read: (text: string) => T | undefined, write: (value: T) => string): Signal<T> {
   let value = first;

@@ -3,8 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { WebSocket } from "ws";
 
 import { Match } from "../src/game/match.ts";
-import { Connection, type Env, type Socket } from "../src/net/connection.ts";
-import { SUBPROTOCOL, type Id } from "../src/protocol/index.ts";
+import { Connection, type Env, type Id, type Socket, SUBPROTOCOL } from "rally-sdk";
 import { MockServer } from "./mock/server.ts";
 
 const server = new MockServer();

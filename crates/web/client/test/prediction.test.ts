@@ -1,7 +1,7 @@
 // The prediction against a server that plays by the paddle's rules in sub-steps, behind a link of a given length.
 import { expect, test } from "vitest";
 
-import type { Dir, Skill } from "../src/protocol/index.ts";
+import type { Dir, Skill } from "rally-sdk";
 import { PaddlePrediction, type Truth } from "../src/game/prediction.ts";
 import { TICK_MS, clamp, paddleSpeed } from "../src/game/rules.ts";
 

@@ -1,5 +1,5 @@
 // Snapshots for tests, positions in u.
-import type { BallState, Dir, Pair, Phase, Snapshot } from "../src/protocol/index.ts";
+import type { BallState, Dir, Pair, Phase, Snapshot } from "rally-sdk";
 
 interface Some {
   tick: number;

@@ -1,8 +1,7 @@
 // The home page's background: two paddles that never miss, drawn as a match is.
 
 import { reducedMotion } from "../settings.ts";
-import type { MatchEvent } from "../protocol/messages.ts";
-import type { Side } from "../protocol/enums.ts";
+import { type MatchEvent, type Side } from "rally-sdk";
 import { Renderer } from "./renderer.ts";
 import { BALL_RADIUS, HEIGHT, PADDLE_MARGIN, PADDLE_WIDTH, POSITION_SCALE, WIDTH, clamp } from "./rules.ts";
 import type { Field } from "./timeline.ts";

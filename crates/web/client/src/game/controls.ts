@@ -4,7 +4,7 @@
 // pauses. A finger drags the paddle along; with two paddles each half of the screen is one's own.
 // Keys are those of their place on the board, so that other layouts work too.
 
-import type { Dir, SideIndex } from "../protocol/enums.ts";
+import type { Dir, SideIndex } from "rally-sdk";
 import { HEIGHT } from "./rules.ts";
 
 export interface Actions {

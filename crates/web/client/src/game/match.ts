@@ -5,26 +5,26 @@
 
 import { signal, type ReadonlySignal } from "@preact/signals";
 
-import type { Connection } from "../net/connection.ts";
-import type {
-  Dir,
-  GameOver,
-  Id,
-  JoinAs,
-  MatchEvent,
-  MatchJoined,
-  Mode,
-  Pair,
-  Phase,
-  Place,
-  Player,
-  ServerMessage,
-  Side,
-  SideIndex,
-  Skill,
-  Snapshot,
-} from "../protocol/index.ts";
-import { SIDES } from "../protocol/index.ts";
+import {
+  type Connection,
+  type Dir,
+  type GameOver,
+  type Id,
+  type JoinAs,
+  type MatchEvent,
+  type MatchJoined,
+  type Mode,
+  type Pair,
+  type Phase,
+  type Place,
+  type Player,
+  type ServerMessage,
+  type Side,
+  type SideIndex,
+  SIDES,
+  type Skill,
+  type Snapshot,
+} from "rally-sdk";
 import { SnapshotClock, type Link } from "./clock.ts";
 import { PaddlePrediction } from "./prediction.ts";
 import { POSITION_SCALE, TICK_MS, paddleSpeed } from "./rules.ts";

@@ -1,6 +1,6 @@
 // The colours of the arena. The same stand in style.css as custom properties.
 
-import type { PowerUp } from "../protocol/enums.ts";
+import type { PowerUp } from "rally-sdk";
 
 export type Rgb = readonly [number, number, number];
 

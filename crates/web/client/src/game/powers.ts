@@ -1,7 +1,6 @@
 // Power-ups on the field, and the black hole that one of them opens.
 
-import type { PowerUp } from "../protocol/enums.ts";
-import type { PowerUpState } from "../protocol/messages.ts";
+import { type PowerUp, type PowerUpState } from "rally-sdk";
 import { POWER_UP_COLOURS, css } from "./palette.ts";
 import { EFFECT_TICKS, HEIGHT, POSITION_SCALE, POWER_UP_RADIUS, POWER_UP_TICKS, WIDTH } from "./rules.ts";
 import { shine } from "./sprites.ts";

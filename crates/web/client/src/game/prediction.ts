@@ -7,7 +7,7 @@
 // Times are local and in ms; `latency` is how long after its sending an input begins to
 // show in snapshots.
 
-import type { Dir, Skill } from "../protocol/enums.ts";
+import type { Dir, Skill } from "rally-sdk";
 import { DASH_MS, DASH_SPEED, TICK_MS, clamp, movePaddle } from "./rules.ts";
 
 interface Sent {

@@ -3,8 +3,7 @@
 // Contract: `draw` once per frame with the field and the events since the last one. World units are mapped to the
 // canvas whatever its size; the page keeps it at 16:9.
 
-import type { MatchEvent, Pair } from "../protocol/messages.ts";
-import { SIDES, type Place, type Side, type SideIndex, type Skill } from "../protocol/enums.ts";
+import { type MatchEvent, type Pair, type Place, type Side, type SideIndex, SIDES, type Skill } from "rally-sdk";
 import { DISPLAY_FONT, INK, POWER_UP_COLOURS, SIDE_COLOURS, WHITE, css } from "./palette.ts";
 import { Particles } from "./particles.ts";
 import { drawBlackhole, drawPowerUp } from "./powers.ts";

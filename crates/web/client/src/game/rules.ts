@@ -1,7 +1,7 @@
 // The few rules that the page needs to draw ahead of the server: the field, and how fast a paddle goes.
 // The server's `sim` decides; what is here only hides the way there and back.
 
-import type { BallState } from "../protocol/messages.ts";
+import type { BallState } from "rally-sdk";
 
 export const WIDTH = 1920;
 export const HEIGHT = 1080;

@@ -1,7 +1,7 @@
 // Sound made of oscillators and noise; no file is loaded. Silent until the first touch of key or screen (browsers want
 // it so) and while muted.
 
-import type { MatchEvent } from "../protocol/messages.ts";
+import type { MatchEvent } from "rally-sdk";
 import * as settings from "../settings.ts";
 
 interface Tone {

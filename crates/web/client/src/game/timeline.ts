@@ -3,7 +3,7 @@
 // Between two snapshots everything is interpolated. Beyond the newest one balls fly on and bounce off the walls, and
 // paddles go on, for a short while only: after that the picture stands still rather than lie.
 
-import type { BallState, Pair, Snapshot } from "../protocol/messages.ts";
+import type { BallState, Pair, Snapshot } from "rally-sdk";
 import { BALL_RADIUS, HEIGHT, POSITION_SCALE, TICK_MS, WIDTH, movePaddle, paddleSpeed } from "./rules.ts";
 
 /** In u and u/s. */

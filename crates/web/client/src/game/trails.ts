@@ -1,7 +1,6 @@
 // The light that balls draw behind them. Snapshots do not name balls, so each is recognised by where it must be.
 
-import type { BallState } from "../protocol/messages.ts";
-import type { SideIndex } from "../protocol/enums.ts";
+import { type BallState, type SideIndex } from "rally-sdk";
 import { SIDE_COLOURS, WHITE, css, type Rgb } from "./palette.ts";
 import { BALL_RADIUS, WIDTH } from "./rules.ts";
 import { shine } from "./sprites.ts";

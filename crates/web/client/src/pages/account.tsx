@@ -5,18 +5,19 @@ import { useEffect } from "preact/hooks";
 
 import { explainError, logIn, logOut, presence, register, session, user } from "../app.ts";
 import {
-  Refused,
   befriend,
   friendRequests,
   friends,
+  type FriendView,
+  type Id,
   matchesOf,
+  type MatchSummary,
+  Refused,
   searchUsers,
   statsOf,
-  type FriendView,
-  type MatchSummary,
+  type UserInfo,
   type UserStats,
-} from "../net/api.ts";
-import type { Id, UserInfo } from "../protocol/index.ts";
+} from "rally-sdk";
 import { Choice } from "../ui/choice.tsx";
 import { Places } from "../ui/places.tsx";
 import { NAME } from "../ui/who.tsx";

@@ -4,8 +4,7 @@ import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { again, dequeue, enqueue, explainError, newMatch, queue, seat, session, signIn, state, trouble, user } from "../app.ts";
-import type { NewMatch } from "../net/api.ts";
-import type { Level, Mode } from "../protocol/index.ts";
+import { type Level, type Mode, type NewMatch } from "rally-sdk";
 import { go, matchIn } from "../router.ts";
 import * as settings from "../settings.ts";
 import { Chat } from "../ui/chat.tsx";

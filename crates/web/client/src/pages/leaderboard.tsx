@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
 import { explainError, user } from "../app.ts";
-import { leaderboard, type RankedUser } from "../net/api.ts";
+import { leaderboard, type RankedUser } from "rally-sdk";
 import { Choice } from "../ui/choice.tsx";
 import { Places } from "../ui/places.tsx";
 

@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 
 import { explainError, signIn, user } from "../app.ts";
-import { isId } from "../protocol/index.ts";
+import { isId } from "rally-sdk";
 import { go } from "../router.ts";
 import * as settings from "../settings.ts";
 import { MatchScreen } from "../ui/match-screen.tsx";

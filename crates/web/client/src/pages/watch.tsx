@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
 import { explainError, signInToWatch, user } from "../app.ts";
-import { isId } from "../protocol/index.ts";
+import { isId } from "rally-sdk";
 import { MatchScreen } from "../ui/match-screen.tsx";
 import { NoSuchMatch } from "./play.tsx";
 

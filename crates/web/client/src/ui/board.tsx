@@ -4,7 +4,7 @@ import type { Signal } from "@preact/signals";
 
 import { COOLDOWN_TICKS } from "../game/rules.ts";
 import type { Absence, MatchUi } from "../game/match.ts";
-import { SIDES, type SideIndex } from "../protocol/index.ts";
+import { SIDES, type SideIndex } from "rally-sdk";
 import { SecondsLeft } from "./seconds-left.tsx";
 import type { Hud } from "./match-screen.tsx";
 

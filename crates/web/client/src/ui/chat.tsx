@@ -5,7 +5,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 
 import { connection, explain, listen, state, user } from "../app.ts";
-import type { ChatMessage, ServerMessage } from "../protocol/index.ts";
+import type { ChatMessage, ServerMessage } from "rally-sdk";
 
 /** Messages that are shown. */
 const SHOWN_MAX = 200;

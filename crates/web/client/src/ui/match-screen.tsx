@@ -10,7 +10,7 @@ import { Renderer } from "../game/renderer.ts";
 import { HEIGHT } from "../game/rules.ts";
 import { sound } from "../game/sound.ts";
 import type { Field } from "../game/timeline.ts";
-import { SIDES, type Id, type JoinAs, type MatchEvent, type Pair, type Place } from "../protocol/index.ts";
+import { SIDES, type Id, type JoinAs, type MatchEvent, type Pair, type Place } from "rally-sdk";
 import * as settings from "../settings.ts";
 import { Board } from "./board.tsx";
 import { nameOf } from "./names.ts";

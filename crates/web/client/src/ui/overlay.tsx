@@ -6,8 +6,7 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { again, connection, enqueue, explain, explainError, newMatch, queue, state, trouble } from "../app.ts";
 import type { Match, MatchUi } from "../game/match.ts";
-import type { NewMatch } from "../net/api.ts";
-import { SIDES, type EndReason, type GameOver, type Pair, type Player } from "../protocol/index.ts";
+import { type EndReason, type GameOver, type NewMatch, type Pair, type Player, SIDES } from "rally-sdk";
 import { go } from "../router.ts";
 import * as settings from "../settings.ts";
 import { CopyLink } from "./copy-link.tsx";

@@ -1,7 +1,7 @@
 // Name and skill: what one must say before the first match.
 
 import { skill } from "../settings.ts";
-import type { Skill } from "../protocol/index.ts";
+import type { Skill } from "rally-sdk";
 import { Choice } from "./choice.tsx";
 
 export const NAME = /^[A-Za-z0-9_]{3,20}$/;

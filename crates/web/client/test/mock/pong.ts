@@ -22,7 +22,7 @@ import {
   type SideIndex,
   type Skill,
   type Snapshot,
-} from "../../src/protocol/index.ts";
+} from "rally-sdk";
 import { COOLDOWN_TICKS, HEIGHT, WIDTH, clamp, paddleSpeed } from "../../src/game/rules.ts";
 
 export interface Viewer {

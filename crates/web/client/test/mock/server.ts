@@ -19,9 +19,9 @@ import {
   type ServerMessage,
   type Skill,
   type UserInfo,
-} from "../../src/protocol/index.ts";
+} from "rally-sdk";
 import { MockMatch, person, type Viewer } from "./pong.ts";
-import { read, write } from "./wire.ts";
+import { read, write } from "../../../sdk/test/wire.ts";
 
 const DIST = fileURLToPath(new URL("../../dist", import.meta.url));
 const POLICY = fileURLToPath(new URL("../../../src/content_security_policy.txt", import.meta.url));

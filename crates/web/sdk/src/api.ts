@@ -1,6 +1,6 @@
-// The HTTP API, as far as this page uses it. Refusals are `Refused` with the stable code of the problem document.
+// The HTTP API, as far as the page uses it. Refusals are `Refused` with the stable code of the problem document.
 
-import type { ErrorCode, Id, Level, Skill, UserInfo } from "../protocol/index.ts";
+import type { ErrorCode, Id, Level, Skill, UserInfo } from "./protocol/index.ts";
 
 export interface SignIn {
   user: UserInfo;
@@ -78,8 +78,9 @@ export class Refused extends Error {
 
 const TIMEOUT_MS = 10_000;
 
-export function signInAsGuest(username: string): Promise<SignIn> {
-  return post("", "/auth/guest", { username });
+/** `origin`, here and below: of the edge to ask; empty for the one that served this page. */
+export function signInAsGuest(username: string, origin = ""): Promise<SignIn> {
+  return post(origin, "/auth/guest", { username });
 }
 
 export interface Credentials {

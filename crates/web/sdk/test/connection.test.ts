@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 
-import { backoffMs } from "../src/net/backoff.ts";
-import { Connection, TokenRefused, type ConnectionState } from "../src/net/connection.ts";
+import { backoffMs } from "../src/backoff.ts";
+import { Connection, TokenRefused, type ConnectionState } from "../src/connection.ts";
 import { CLOSE, SUBPROTOCOL, type ServerMessage, type Welcome } from "../src/protocol/index.ts";
 import { FakeEnv } from "./fake.ts";
 

@@ -9,7 +9,7 @@
 // - After `reconnect` it leaves when told to, for another edge if it knows one.
 // - After close codes 4401 and 4409 it stays away: `stopped`.
 
-import { CLOSE, SUBPROTOCOL, decode, encode, type ClientMessage, type ServerMessage, type Welcome } from "../protocol/index.ts";
+import { CLOSE, SUBPROTOCOL, decode, encode, type ClientMessage, type ServerMessage, type Welcome } from "./protocol/index.ts";
 import { backoffMs } from "./backoff.ts";
 import { Rtt } from "./rtt.ts";
 

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 
 import { decode, encode } from "../src/protocol/index.ts";
-import { read, write } from "./mock/wire.ts";
+import { read, write } from "./wire.ts";
 
 interface Golden {
   json: { type: string };

@@ -24,7 +24,7 @@ import {
   type ServerMessage,
   type Snapshot,
   type UserInfo,
-} from "../../src/protocol/index.ts";
+} from "../src/protocol/index.ts";
 
 const at = <T extends string>(names: readonly T[], name: T): number => names.indexOf(name);
 const maybe = <T, U>(value: T | null, make: (value: T) => U): U | null => (value === null ? null : make(value));

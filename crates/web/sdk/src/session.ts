@@ -3,7 +3,7 @@
 
 import { Refused, logIn, logOut, refresh, register, signInAsGuest, type Credentials, type SignIn } from "./api.ts";
 import { TokenRefused, type Tokens } from "./connection.ts";
-import type { UserInfo } from "../protocol/index.ts";
+import type { UserInfo } from "./protocol/index.ts";
 
 /** The part of `Storage` that is used. */
 export interface Storage {
@@ -26,10 +26,13 @@ const KEY = "rally.session";
 export class Session implements Tokens {
   readonly #storage: Storage;
   readonly #nowMs: () => number;
+  readonly #home: string;
   #kept: Kept | null;
   #refreshing: Promise<Kept> | null = null;
 
-  constructor(storage: Storage, nowMs: () => number) {
+  /** `home`: the edge where one signs in; empty for the one that served this page. */
+  constructor(storage: Storage, nowMs: () => number, home = "") {
+    this.#home = home;
     this.#storage = storage;
     this.#nowMs = nowMs;
     this.#kept = read(storage);
@@ -40,7 +43,7 @@ export class Session implements Tokens {
   }
 
   async signIn(username: string): Promise<UserInfo> {
-    return this.#keep(await signInAsGuest(username)).user;
+    return this.#keep(await signInAsGuest(username, this.#home)).user;
   }
 
   /** Signs an account in. */
@@ -83,7 +86,7 @@ export class Session implements Tokens {
     if (this.#kept !== null) this.#kept.expiresMs = 0;
   }
 
-  async fresh(origin = "", leastS = 30): Promise<string> {
+  async fresh(origin = this.#home, leastS = 30): Promise<string> {
     if (this.#kept === null) throw new TokenRefused();
     if (this.#kept.expiresMs - this.#nowMs() > leastS * 1000) return this.#kept.access;
     // Refresh tokens rotate: two refreshes at once would look like a stolen token.

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-import { Refused } from "../src/net/api.ts";
-import { TokenRefused } from "../src/net/connection.ts";
-import { Session, type Storage } from "../src/net/session.ts";
+import { Refused } from "../src/api.ts";
+import { TokenRefused } from "../src/connection.ts";
+import { Session, type Storage } from "../src/session.ts";
 
 class Memory implements Storage {
   items = new Map<string, string>();

@@ -1,7 +1,7 @@
 // Time that stands until it is told, and sockets without a network.
-import type { Env, Socket } from "../src/net/connection.ts";
+import type { Env, Socket } from "../src/connection.ts";
 import type { ClientMessage, ServerMessage } from "../src/protocol/index.ts";
-import { read, write } from "./mock/wire.ts";
+import { read, write } from "./wire.ts";
 
 export class FakeSocket implements Socket {
   binaryType = "";
