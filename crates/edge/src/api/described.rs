@@ -41,7 +41,10 @@ pub(super) fn operations() -> Vec<Operation> {
         [mode, sort].into_iter().chain(paging())
     };
     vec![
-        op("POST", "/auth/guest", SIGN_IN, "Makes a guest.").takes::<GuestRequest>().gives::<SignedIn>(201).refuses([409]),
+        op("POST", "/auth/guest", SIGN_IN, "Makes a guest.")
+            .takes::<GuestRequest>()
+            .gives::<SignedIn>(201)
+            .refuses([409]),
         op("POST", "/auth/register", SIGN_IN, "Makes an account; of the guest whose access token comes along.")
             .takes::<RegisterRequest>()
             .gives::<SignedIn>(201)
@@ -50,10 +53,15 @@ pub(super) fn operations() -> Vec<Operation> {
             .takes::<LoginRequest>()
             .gives::<SignedIn>(200)
             .refuses([401]),
-        op("POST", "/auth/refresh", SIGN_IN, "Gives the next pair of tokens, by the body's refresh token or the cookie's.")
-            .takes::<RefreshRequest>()
-            .gives::<SignedIn>(200)
-            .refuses([401, 403]),
+        op(
+            "POST",
+            "/auth/refresh",
+            SIGN_IN,
+            "Gives the next pair of tokens, by the body's refresh token or the cookie's.",
+        )
+        .takes::<RefreshRequest>()
+        .gives::<SignedIn>(200)
+        .refuses([401, 403]),
         op("POST", "/auth/recover", SIGN_IN, "Sets a password by the recovery code, ends all logins and signs in.")
             .takes::<RecoverRequest>()
             .gives::<SignedIn>(200)
@@ -67,9 +75,14 @@ pub(super) fn operations() -> Vec<Operation> {
         op("POST", "/auth/password", SIGN_IN, "Changes the password, and ends all other logins.")
             .takes::<schemas::ChangePasswordRequest>()
             .gives_nothing(),
-        op("POST", "/auth/totp/enrol", SIGN_IN, "Makes the secret of a second factor, to be confirmed by its first code.")
-            .takes::<Proof>()
-            .gives::<TotpEnrolment>(200),
+        op(
+            "POST",
+            "/auth/totp/enrol",
+            SIGN_IN,
+            "Makes the secret of a second factor, to be confirmed by its first code.",
+        )
+        .takes::<Proof>()
+        .gives::<TotpEnrolment>(200),
         op("POST", "/auth/totp/confirm", SIGN_IN, "Puts the second factor into effect.")
             .takes::<TotpCode>()
             .gives::<RecoveryCodes>(200),
@@ -120,7 +133,10 @@ pub(super) fn operations() -> Vec<Operation> {
             .refuses([401]),
         op("GET", "/stats", MATCHES, "How much is going on.").gives::<Census>(200),
         op("GET", "/friends", FRIENDS, "Whose friendship one has.").gives::<Friends>(200),
-        op("POST", "/friends", FRIENDS, "Accepts somebody's request.").takes::<SomeUser>().gives_nothing().refuses([404]),
+        op("POST", "/friends", FRIENDS, "Accepts somebody's request.")
+            .takes::<SomeUser>()
+            .gives_nothing()
+            .refuses([404]),
         op("DELETE", "/friends/{id}", FRIENDS, "Ends a friendship.").gives_nothing().refuses([404]),
         op("GET", "/friends/requests", FRIENDS, "Requests that wait, one's own and others'.").gives::<Friends>(200),
         op("POST", "/friends/requests", FRIENDS, "Asks for somebody's friendship; accepts, if that one has asked.")
@@ -137,7 +153,7 @@ pub(super) fn operations() -> Vec<Operation> {
         op("GET", "/channels", TALKING, "Everybody's channel, and one's direct ones.").gives::<Channels>(200),
         op("GET", "/channels/{name}/messages", TALKING, "What was said in a channel, page by page backwards.")
             .query([
-                number("before", 1, i64::MAX as u64, "Those before this offset; absent: the last."),
+                number("before", 0, u64::MAX, "Those before this offset; absent: the last."),
                 number("limit", 1, 100, "Messages at most."),
             ])
             .gives::<Page<ChatMessageView>>(200)

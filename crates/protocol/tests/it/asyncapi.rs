@@ -33,7 +33,8 @@ fn what_the_document_does_not_say_is_found() {
     let schema = &document["components"]["messages"]["client.match_join"]["payload"];
     let good = json!({ "type": "match_join", "match": "0191e8a4-7b1c-7def-8123-456789abcdef", "as": "player" });
     assert_eq!(fault(&document, schema, &good), None);
-    for (field, wrong) in [("type", json!("ping")), ("match", json!(7)), ("as", json!("referee")), ("as", Value::Null)] {
+    for (field, wrong) in [("type", json!("ping")), ("match", json!(7)), ("as", json!("referee")), ("as", Value::Null)]
+    {
         let mut bad = good.clone();
         bad[field] = wrong;
         assert!(fault(&document, schema, &bad).is_some(), "{bad}");
@@ -240,15 +241,19 @@ fn schemas() -> Value {
     words!(Mode, Side, Place, JoinAs, Phase, Skill, Level, PowerUp, EndReason, EventKind, Status);
     schemas.insert("ErrorCode".into(), json!({ "type": "string", "description": "Why something was refused." }));
     let mut object = |name: &str, doc: &str, fields: &[(&str, &str)]| {
-        let types: Map<String, Value> =
-            fields.iter().map(|(name, ty)| ((*name).to_owned(), schema_of(ty))).collect();
-        let required: Vec<_> = fields.iter().filter(|(_, ty)| !ty.starts_with("Option")).map(|(name, _)| *name).collect();
+        let types: Map<String, Value> = fields.iter().map(|(name, ty)| ((*name).to_owned(), schema_of(ty))).collect();
+        let required: Vec<_> =
+            fields.iter().filter(|(_, ty)| !ty.starts_with("Option")).map(|(name, _)| *name).collect();
         schemas.insert(
             name.into(),
             json!({ "type": "object", "description": doc, "properties": types, "required": required }),
         );
     };
-    object("Resume", "The session to go on with.", &[("session", "SessionId"), ("channels", "Bounded<ChannelOffset,RESUME_CHANNELS_MAX>")]);
+    object(
+        "Resume",
+        "The session to go on with.",
+        &[("session", "SessionId"), ("channels", "Bounded<ChannelOffset,RESUME_CHANNELS_MAX>")],
+    );
     object("ChannelOffset", "How far one has read a channel.", &[("channel", "ChannelName"), ("offset", "u64")]);
     object("UserInfo", "A user, as others see one.", &[("id", "UserId"), ("name", "String"), ("guest", "bool")]);
     let player = [
@@ -262,7 +267,8 @@ fn schemas() -> Value {
         ("away_left_s", "u8"),
     ];
     object("Player", "Who plays on a side.", &player);
-    for shape in ServerMessage::TABLE.iter().filter(|shape| ["snapshot", "game_over", "chat_message"].contains(&shape.name))
+    for shape in
+        ServerMessage::TABLE.iter().filter(|shape| ["snapshot", "game_over", "chat_message"].contains(&shape.name))
     {
         let fields: Vec<_> = shape.fields.iter().map(|field| (field.name, field.ty.replace(' ', ""))).collect();
         let fields: Vec<_> = fields.iter().map(|(name, ty)| (*name, ty.as_str())).collect();
