@@ -32,7 +32,8 @@ fn chosen(role: Role) -> BTreeMap<&'static str, String> {
     ];
     let own = match role {
         Role::Edge => vec![("RALLY_HTTP_ADDR", format!("0.0.0.0:{HTTP_PORT}"))],
-        // A match lasts some minutes, and one that still runs at the end of a drain is lost unless it can be moved.
+        // Matches move to other workers within seconds. Where nobody can take them they are played out, and most last
+        // some minutes.
         Role::Worker => vec![("RALLY_DRAIN_MS", "600000".to_owned())],
     };
     common.into_iter().chain(own).collect()

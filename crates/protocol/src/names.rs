@@ -51,14 +51,15 @@ pub fn checkpoint_slot(id: MatchId) -> u8 {
     id.as_bytes()[15] % CHECKPOINT_SLOTS
 }
 
-/// Hash: the newest checkpoint of a match.
+/// The newest checkpoint of a match. A name of its own for each form: workers of two versions live side by side for a
+/// while, and neither shall stumble over the other's.
 pub fn checkpoint(id: MatchId) -> String {
-    format!("rally:{{c:{}}}:state:{id}", checkpoint_slot(id))
+    format!("rally:{{c:{}}}:state2:{id}", checkpoint_slot(id))
 }
 
 /// The journal that goes with the checkpoint.
 pub fn journal(id: MatchId) -> String {
-    format!("rally:{{c:{}}}:journal:{id}", checkpoint_slot(id))
+    format!("rally:{{c:{}}}:journal2:{id}", checkpoint_slot(id))
 }
 
 /// List: what an operator tells a node to do.
