@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
@@ -11,13 +11,18 @@ use rally_service::local::{ScratchDir, free_port};
 use rally_testkit::{Postgres, Proxy, Redis, RedisCluster, RedisSentinel, TestDb};
 use tokio::{process::Command, sync::Mutex};
 
-use crate::node::{Node, Role, Var};
+use crate::{
+    fault::Told,
+    node::{Node, Role, Var},
+};
 
 /// Edges and workers of a cluster.
 pub(crate) const EDGES: usize = 2;
 pub(crate) const WORKERS: usize = 3;
 /// How long a drain may take, as an orchestrator would have it.
 pub(crate) const DRAIN_MS: u64 = 25_000;
+/// How long a result may take from the end of a match.
+const RECORDED_WITHIN: Duration = Duration::from_secs(20);
 /// Ready nodes know each other after another look at the registry, every 250 ms.
 const ACQUAINTED_AFTER: Duration = Duration::from_secs(1);
 /// By how much the clock of the first edge and the first worker is ahead, where it is.
@@ -233,6 +238,31 @@ impl<'a> Cluster<'a> {
             ("RALLY_ADMIN_ADDR", format!("127.0.0.1:{admin}")),
         ];
         output(&self.backing.rally, &["worker"], &vars).await
+    }
+
+    /// Waits until the matches that were played are recorded, and plays each again. What is not as it should be.
+    pub(crate) async fn verify_replays(&self, told: &mut Told) -> anyhow::Result<()> {
+        let client = self.db.connect().await;
+        let began = Instant::now();
+        loop {
+            let row = client.query_one("SELECT count(*) FROM matches WHERE ended_at IS NULL", &[]).await?;
+            let unfinished: i64 = row.get(0);
+            if unfinished == 0 {
+                break;
+            }
+            if began.elapsed() > RECORDED_WITHIN {
+                told.shortfalls.push(format!("{unfinished} results are not recorded after {RECORDED_WITHIN:?}"));
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let vars = [("RALLY_DATABASE_URL", self.db.url().to_owned())];
+        let (succeeded, said) = output(&self.backing.rally, &["replay", "verify", "--all"], &vars).await?;
+        match said.lines().find(|line| line.ends_with("not true")) {
+            Some(summary) if succeeded => told.notes.push(format!("replays: {summary}")),
+            _ => told.shortfalls.push(format!("replays: {said}")),
+        }
+        Ok(())
     }
 
     /// Nodes whose log speaks of a panic.

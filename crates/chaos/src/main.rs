@@ -154,6 +154,8 @@ async fn play(row: &Row, backing: &Backing, matches: usize, pace: Pace) -> anyho
         (report, told)
     };
     let Some(mut told) = told else { bail!("interrupted") };
+    // Its players have given up the matches that were left.
+    cluster.verify_replays(&mut told).await?;
     told.shortfalls.extend(cluster.panics());
     Ok(judge::judge(row, report, told, pace))
 }

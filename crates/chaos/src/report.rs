@@ -21,7 +21,8 @@ signals and by a proxy between the parts.
 **Gap**: the longest time that a player went without a fresh snapshot beyond the normal interval of 16.7 ms, in ms, from
 before the fault until everything is well again. *Concerned* rows count only players whose match moved or whose
 connection was lost; the others count all. In every row no score, tick or epoch may fall, no match event may be missing
-or come twice, no match may be lost or run twice, and nobody may lose his seat.
+or come twice, no match may be lost or run twice, and nobody may lose his seat; afterwards every match is played again from
+its replay, and every stored hash compared (`rally replay verify --all`).
 
 `chaos --list` (in `target/release`) names the rows, `--only NAME` plays one, `make chaos-short` plays a few in a
 minute.

@@ -65,9 +65,7 @@ const fn concerned(p99_ms: f64) -> Option<Limit> {
     Some(Limit { whose: Whose::Concerned, p99_ms, beyond_outage: false })
 }
 
-/// The outage, and the time to give a silent link up and make another.
-const OUTAGE_AND_3_S: Option<Limit> = Some(Limit { whose: Whose::All, p99_ms: 3_000.0, beyond_outage: true });
-/// The outage and a second.
+/// The outage, and a second to give a silent link up and make another.
 const OUTAGE_AND_1_S: Option<Limit> = Some(Limit { whose: Whose::All, p99_ms: 1_000.0, beyond_outage: true });
 
 const fn through(link: Link) -> Layout {
@@ -275,7 +273,7 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     Row {
-        limit: OUTAGE_AND_3_S,
+        limit: OUTAGE_AND_1_S,
         ..row(
             "worker-redis-out",
             "a worker's words to Redis are lost for 5 s",
@@ -285,7 +283,7 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     Row {
-        limit: OUTAGE_AND_3_S,
+        limit: OUTAGE_AND_1_S,
         ..row(
             "worker-redis-in",
             "a worker does not hear Redis for 5 s",
@@ -317,7 +315,7 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     Row {
-        limit: OUTAGE_AND_3_S,
+        limit: OUTAGE_AND_1_S,
         ..row(
             "edge-redis-out",
             "an edge's words to Redis are lost for 5 s",
@@ -327,7 +325,7 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     Row {
-        limit: OUTAGE_AND_3_S,
+        limit: OUTAGE_AND_1_S,
         ..row(
             "edge-redis-in",
             "an edge does not hear Redis for 5 s",

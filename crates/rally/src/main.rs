@@ -7,6 +7,7 @@ mod edge;
 mod keys;
 mod migrate;
 mod node;
+mod replay;
 mod worker;
 
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ enum Command {
     Migrate,
     /// Shows the nodes of a cluster and its matches; drains a node, moves a match.
     Cluster(cluster::ClusterArgs),
+    /// Plays stored matches again.
+    Replay(replay::ReplayArgs),
     /// Asks a node's admin port whether it may have traffic; exits with 0 or 1.
     Health,
     /// Prints new keys: for the cluster's bundles and for access tokens.
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         .mut_subcommand("worker", |worker| worker.after_help(help(&worker::vars())))
         .mut_subcommand("migrate", |migrate| migrate.after_help(help(&migrate::vars())))
         .mut_subcommand("cluster", |cluster| cluster.after_help(help(&cluster::vars())))
+        .mut_subcommand("replay", |replay| replay.after_help(help(&replay::vars())))
         .mut_subcommand("health", |health| health.after_help(help(&[rally_service::admin::VARS])))
         .mut_subcommand("dev", |dev| dev.after_help(help(&[dev::VARS])));
     let cli = match Cli::from_arg_matches(&command.get_matches()) {
@@ -79,6 +83,7 @@ fn main() -> ExitCode {
             Command::Worker(args) => worker::run(args.check_config).await,
             Command::Migrate => migrate::run().await,
             Command::Cluster(args) => cluster::run(args).await,
+            Command::Replay(args) => replay::run(args).await,
             Command::Health => admin_client::health().await,
             Command::Keys => keys::print(),
         }

@@ -59,6 +59,23 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Matches that have a replay, in the order of their ids, at most `limit` of those after `after`.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn replays_after(&self, after: Option<MatchId>, limit: usize) -> Result<Vec<MatchId>, StoreError> {
+        const SQL: &str = "SELECT DISTINCT match_id FROM replays WHERE match_id > $1 ORDER BY match_id LIMIT $2";
+        let after = after.map_or(Uuid::nil(), |after| after.as_uuid());
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.run("replays_after", async |client| {
+            let rows = query(client, SQL, &[&after, &limit]).await?;
+            rows.iter().map(|row| Ok(MatchId::from_uuid(row.try_get("match_id")?))).collect()
+        })
+        .await
+    }
+}
+
 /// What the locked row of a match says about those who play it.
 struct Played {
     mode: Mode,

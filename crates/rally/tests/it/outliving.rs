@@ -6,11 +6,15 @@ use rally_client::{
     Encoding, Event,
     protocol::{EndReason, EventKind, GameOver, Mode, ServerMessage, Side, Snapshot},
 };
-use rally_room::{log::ReplayLog, replay};
 use rally_testkit::eventually;
 use rally_units::{Epoch, MatchId, NodeId};
 
-use crate::support::{LONG, Node, Player, Site, http::get, pair_ready};
+use crate::support::{
+    LONG, Node, Player, Site,
+    http::get,
+    pair_ready,
+    process::{run, said},
+};
 
 /// Long enough for something to happen between two goals.
 const SCORE: &[(&str, &str)] = &[("RALLY_SCORE_TO_WIN", "4")];
@@ -90,15 +94,11 @@ impl Play {
         over
     }
 
-    /// The stored replay's segments are true.
+    /// The stored replay is true, also to whoever asks by the command line.
     async fn verify_replay(&self) {
-        let sql = "SELECT input_log FROM replays WHERE match_id = $1::text::uuid ORDER BY segment";
-        let rows = self.site.db.connect().await.query(sql, &[&self.match_id.to_string()]).await.unwrap();
-        assert!(!rows.is_empty());
-        for row in rows {
-            let log = ReplayLog::decode(row.get(0)).unwrap();
-            replay::verify(&log).unwrap();
-        }
+        let match_id = self.match_id.to_string();
+        let out = run(&["replay", "verify", &match_id], &self.site.vars());
+        assert!(out.status.success() && said(&out).contains("1 verified, 0 not true"), "{}", said(&out));
     }
 }
 
@@ -147,6 +147,15 @@ async fn the_match_of_a_killed_worker_goes_on_with_its_exact_score() {
     play.finish(score).await;
     play.verify_replay().await;
     assert_ne!(play.owner(&names).await, owner);
+
+    // One whose log was changed is not true, and one that is not there is no reason to say that all are.
+    let db = play.site.db.connect().await;
+    let tampered = "UPDATE replays SET hashes[1] = hashes[1] + 1 WHERE match_id = $1::text::uuid";
+    assert_eq!(db.execute(tampered, &[&play.match_id.to_string()]).await.unwrap(), 1);
+    for of in ["--all", &play.match_id.to_string(), &MatchId::from_bytes([1; 16]).to_string()] {
+        let out = run(&["replay", "verify", of], &play.site.vars());
+        assert!(!out.status.success() && said(&out).contains("0 verified, 1 not true"), "{of}: {}", said(&out));
+    }
 }
 
 #[tokio::test]
