@@ -28,6 +28,8 @@ say "machine: $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo |
 if wanted micro; then
     say "a tick, and matches per core without sockets"
     cargo bench -p rally-sim -p rally-room -p rally-worker --benches 2>&1 | tee "$logs/micro.log"
+    say "a thousand tickets of the queue"
+    cargo bench -p rally-fabric --bench queue 2>&1 | tee "$logs/queue.log"
 fi
 
 if wanted floor; then

@@ -12,9 +12,9 @@
 use rally_protocol::client::{
     codec::{DecodeError, Encoding, Messages},
     v1::{
-        Authenticated, ChannelJoin, ChannelLeave, ChatEdit, ChatSend, ClientMessage, Dir, ErrorCode, ErrorMessage,
-        InputMessage, JoinAs, Mode, Place, Read, Resume, ServerMessage, SetStatus, Side, Skill, Token, Typing, Welcome,
-        close,
+        Authenticated, ChannelJoin, ChannelLeave, ChatEdit, ChatSend, ClientMessage, Dir, DuelAnswer, DuelCancel,
+        DuelInvite, ErrorCode, ErrorMessage, InputMessage, JoinAs, Mode, Place, Read, Rematch, Resume, ServerMessage,
+        SetStatus, Side, Skill, Token, Typing, Welcome, close,
     },
 };
 use rally_protocol::cluster::v1::Command;
@@ -84,6 +84,14 @@ pub enum Talk {
     Read(Read),
     /// Shows something else.
     Status(SetStatus),
+    /// Wants to play against somebody.
+    Invite(DuelInvite),
+    /// Answers who wants to.
+    Answer(DuelAnswer),
+    /// Does not want to any more.
+    Cancel(DuelCancel),
+    /// Wants to play the last opponent again.
+    Rematch(Rematch),
 }
 
 impl Talk {
@@ -97,6 +105,10 @@ impl Talk {
             Self::Typing(_) => "typing",
             Self::Read(_) => "read",
             Self::Status(_) => "status",
+            Self::Invite(_) => "duel_invite",
+            Self::Answer(_) => "duel_answer",
+            Self::Cancel(_) => "duel_cancel",
+            Self::Rematch(_) => "rematch",
         }
     }
 }
@@ -488,9 +500,10 @@ impl Connection {
             ClientMessage::Typing(typing) => Request::Talk(Talk::Typing(typing)),
             ClientMessage::Read(read) => Request::Talk(Talk::Read(read)),
             ClientMessage::SetStatus(status) => Request::Talk(Talk::Status(status)),
-            ClientMessage::Rematch(_) | ClientMessage::DuelInvite(_) | ClientMessage::DuelAnswer(_) => {
-                return refuse(ErrorCode::Unavailable, "not served by this cluster yet", of, "not_served");
-            }
+            ClientMessage::DuelInvite(invite) => Request::Talk(Talk::Invite(invite)),
+            ClientMessage::DuelAnswer(answer) => Request::Talk(Talk::Answer(answer)),
+            ClientMessage::DuelCancel(cancel) => Request::Talk(Talk::Cancel(cancel)),
+            ClientMessage::Rematch(rematch) => Request::Talk(Talk::Rematch(rematch)),
         };
         one(Output::Do(request))
     }

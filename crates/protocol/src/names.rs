@@ -92,9 +92,24 @@ pub fn queue_pending(mode: Mode) -> String {
     format!("rally:{{q:{mode}}}:pending")
 }
 
+/// How long the last ones waited in a queue, in milliseconds.
+pub fn queue_waited(mode: Mode) -> String {
+    format!("rally:{{q:{mode}}}:waited")
+}
+
 /// In which queue a user waits, over all modes: mode and session.
 pub fn queued_user(user: UserId) -> String {
     format!("rally:{{u:{user}}}:queued")
+}
+
+/// Hash: invitation -> when it ends in ms, whose it is, and what it says; of all invitations to a user.
+pub fn invites(user: UserId) -> String {
+    format!("rally:{{u:{user}}}:invites")
+}
+
+/// Who wants to play a finished match's opponent again.
+pub fn rematch(id: MatchId) -> String {
+    format!("rally:{{m:{id}}}:rematch")
 }
 
 /// A session that can be resumed.

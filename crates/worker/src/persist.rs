@@ -212,7 +212,13 @@ impl Persister {
     }
 
     async fn requeue(&self, ticket: &rally_fabric::Ticket) {
-        match self.fabric.queue().join_first(ticket).await {
+        let mut ticket = ticket.clone();
+        if ticket.mode == Mode::Ranked {
+            // With Postgres away for this moment the player is taken for a newcomer.
+            let profile = self.store.profile(ticket.user).await.ok().flatten();
+            ticket.rating = profile.map_or(ticket.rating, |profile| profile.user.rating.rating.round() as i32);
+        }
+        match self.fabric.queue().join_first(&ticket).await {
             Ok(Joined::Joined) => {
                 let control = Control::Requeued { session: ticket.session, mode: ticket.mode };
                 // Of no match any more; the edge looks at the session only.

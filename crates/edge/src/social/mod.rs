@@ -1,10 +1,11 @@
-//! What people say and show to each other, apart from matches: channels, presence, friendships.
+//! What people say and show to each other, apart from matches: channels, presence, friendships, invitations.
 //!
 //! One task owns it all, beside the hub and independent of it: a busy chat does not hold up a snapshot. Connections
 //! send it events through a bounded channel; what takes time (Postgres, Redis) runs in tasks of its own and comes back
 //! as an event. Everything here can be read again from Postgres and Redis.
 
 mod channels;
+mod duels;
 mod names;
 mod people;
 mod run;
@@ -12,7 +13,7 @@ mod wire;
 
 use rally_fabric::{Fabric, TopicEvent};
 use rally_link::Talk;
-use rally_protocol::client::v1::{ErrorCode, UserInfo};
+use rally_protocol::client::v1::{ErrorCode, ServerMessage, UserInfo};
 use rally_store::{Message, Store, Stretch};
 use rally_units::{SessionId, UserId};
 use tokio::sync::mpsc;
@@ -20,7 +21,10 @@ use tokio::sync::mpsc;
 pub(crate) use names::{ChannelName, may_read};
 pub(crate) use wire::{PeopleNews, announce};
 
-use crate::socket::{ConnId, SharedPeer};
+use crate::{
+    hub,
+    socket::{ConnId, SharedPeer},
+};
 
 /// Events that wait. Beyond it requests are refused.
 const EVENTS_MAX: usize = 8 * 1024;
@@ -33,10 +37,10 @@ pub(crate) struct Handle {
 
 impl Handle {
     /// Starts the task, within a tokio runtime.
-    pub(crate) fn start(fabric: Fabric, store: Store) -> Self {
+    pub(crate) fn start(fabric: Fabric, store: Store, hub: hub::Handle) -> Self {
         channels::describe();
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
-        tokio::spawn(run::run(fabric, store, events.downgrade(), inbox));
+        tokio::spawn(run::run(fabric, store, hub, events.downgrade(), inbox));
         Self { events }
     }
 
@@ -72,6 +76,8 @@ pub(crate) enum Event {
     Read { conn: ConnId, key: String, name: ChannelName, read: Option<(Stretch, bool)> },
     /// What fills a hole.
     Filled { key: String, stretch: Option<Stretch> },
+    /// What somebody wanted of a duel is done (or refused).
+    Arranged { conn: ConnId, of: &'static str, answer: Result<Option<Box<ServerMessage>>, duels::Refused> },
     /// A batch is stored (or not).
     Stored {
         key: String,

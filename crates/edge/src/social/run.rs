@@ -12,7 +12,7 @@ use rally_fabric::{Fabric, Presence, PresenceChange, TopicEvent};
 use rally_link::Talk;
 use rally_protocol::{
     client::{
-        codec::Encoding,
+        codec::{Encoding, Messages as _},
         v1::{
             ChannelJoin, ChannelJoined, ErrorCode, ErrorMessage, Friend, ServerMessage, SomebodyRead, SomebodyTypes,
             Status, UserInfo,
@@ -33,12 +33,13 @@ use super::{
         ANNOUNCE_FOR, BATCH_FOR, BATCH_MAX, CHANNELS, CHAT_RATE, Channel, DELIVERED, Feed, HOLES, Member, REFUSED,
         STORE_SECONDS, STORED, WAITING_MAX, Waiting,
     },
+    duels::{Asker, DUELS_MAX, Duels},
     names::{ChannelName, may_read},
     people::{Here, People},
     wire::{ChannelNews, PEOPLE, PeopleNews, Said, announce, tell, topic_of},
 };
 use crate::{
-    frame,
+    frame, hub,
     socket::{ConnId, SharedPeer},
 };
 
@@ -65,10 +66,12 @@ const CHANGES_PER_WRITE: usize = 256;
 struct Social {
     fabric: Fabric,
     store: Store,
+    hub: hub::Handle,
     events: mpsc::WeakSender<Event>,
     changes: mpsc::Sender<PresenceChange>,
     look_ups: Arc<Semaphore>,
     questions: Arc<Semaphore>,
+    duels: Arc<Semaphore>,
     people: People,
     channels: HashMap<String, Channel>,
     /// Who was here until a moment ago.
@@ -82,6 +85,7 @@ struct Social {
 pub(super) async fn run(
     fabric: Fabric,
     store: Store,
+    hub: hub::Handle,
     events: mpsc::WeakSender<Event>,
     mut inbox: mpsc::Receiver<Event>,
 ) {
@@ -100,10 +104,12 @@ pub(super) async fn run(
     let mut social = Social {
         fabric,
         store,
+        hub,
         events,
         changes,
         look_ups: Arc::new(Semaphore::new(LOOK_UPS_MAX)),
         questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
+        duels: Arc::new(Semaphore::new(DUELS_MAX)),
         people: People::default(),
         channels: HashMap::new(),
         seen: Vec::new(),
@@ -236,6 +242,13 @@ impl Social {
             Event::Channel { key, event } => self.channel_news(now, &key, event),
             Event::Read { conn, key, name, read } => self.has_read(now, conn, &key, name, read),
             Event::Filled { key, stretch } => self.filled(now, &key, stretch),
+            Event::Arranged { conn, of, answer } => {
+                let Some(here) = self.people.here.get(&conn) else { return };
+                match answer {
+                    Ok(message) => message.iter().for_each(|message| here.peer.send(message.as_ref())),
+                    Err((code, detail)) => refuse(&here.peer, of, code, &detail),
+                }
+            }
             Event::Stored { key, messages, answers } => self.stored(now, &key, messages, answers),
         }
     }
@@ -355,6 +368,15 @@ impl Social {
                 let message: ServerMessage = Friend { user: about, change }.into();
                 self.people.connections_of(to).for_each(|here| here.peer.send(&message));
             }
+            PeopleNews::Tell { to, session, message } => {
+                let message = match ServerMessage::decode(Encoding::Json, message.as_bytes()) {
+                    Ok(message) => message,
+                    Err(error) => return tracing::warn!(%error, "what somebody is to be told cannot be read"),
+                };
+                let here = self.people.connections_of(to);
+                here.filter(|here| session.is_none_or(|session| session == here.session))
+                    .for_each(|here| here.peer.send(&message));
+            }
             PeopleNews::Blocks(user) => {
                 if self.people.persons.contains_key(&user) {
                     let store = self.store.clone();
@@ -383,6 +405,7 @@ impl Social {
                 }
                 return;
             }
+            Talk::Invite(_) | Talk::Answer(_) | Talk::Cancel(_) | Talk::Rematch(_) => return self.duel(conn, talk),
             Talk::Join(ChannelJoin { channel, .. }) => channel,
             Talk::Leave(leave) => &leave.channel,
             Talk::Send(send) => &send.channel,
@@ -453,8 +476,30 @@ impl Social {
                     self.tell_later(key, ChannelNews::Read(user, read.offset));
                 }
             }
+            // Done above.
             Talk::Join(_) | Talk::Status(_) => {}
+            Talk::Invite(_) | Talk::Answer(_) | Talk::Cancel(_) | Talk::Rematch(_) => {}
         }
+    }
+
+    fn duel(&self, conn: ConnId, talk: Talk) {
+        let Some(here) = self.people.here.get(&conn) else { return };
+        let duels = Duels { fabric: self.fabric.clone(), store: self.store.clone(), hub: self.hub.clone() };
+        let asker = Asker { user: here.user.clone(), session: here.session };
+        let of = talk.of();
+        // Not with the other questions: a match may take seconds to be made.
+        let Ok(place) = self.duels.clone().try_acquire_owned() else {
+            return refuse(&here.peer, of, ErrorCode::AtCapacity, "too much is being asked");
+        };
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let answer = duels.perform(asker, talk).await;
+            drop(place);
+            if let Some(events) = events.upgrade() {
+                // The task has ended.
+                let _ = events.send(Event::Arranged { conn, of, answer }).await;
+            }
+        });
     }
 
     fn tell_later(&self, key: String, news: ChannelNews) {
@@ -819,7 +864,7 @@ fn wait(channel: &mut Channel, now: Instant, peer: &SharedPeer, waiting: Waiting
     channel.batch_since.get_or_insert(now);
 }
 
-fn refuse(peer: &SharedPeer, of: &'static str, code: ErrorCode, detail: &'static str) {
+fn refuse(peer: &SharedPeer, of: &'static str, code: ErrorCode, detail: &str) {
     counter!(REFUSED, "reason" => code.as_str()).increment(1);
     peer.send(&ErrorMessage { code, detail: detail.into(), of: Some(of.into()), match_id: None }.into());
 }

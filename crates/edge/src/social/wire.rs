@@ -1,9 +1,12 @@
 //! What edges tell each other on topics.
 
 use rally_fabric::{Fabric, PresenceChange, RedisError};
-use rally_protocol::client::v1::{ChatMessage, UserInfo};
+use rally_protocol::client::{
+    codec::{Encoding, Messages as _},
+    v1::{ChatMessage, ServerMessage, UserInfo},
+};
 use rally_store::{Message, UserKind};
-use rally_units::{MatchId, UserId};
+use rally_units::{MatchId, SessionId, UserId};
 use serde::{Deserialize, Serialize};
 
 /// The topic on which every edge hears of people.
@@ -31,6 +34,24 @@ pub(crate) enum PeopleNews {
     },
     /// Somebody blocks others than before.
     Blocks(UserId),
+    /// A message for connections of somebody.
+    Tell {
+        /// Who is told.
+        to: UserId,
+        /// By which connection; all of them if absent.
+        session: Option<SessionId>,
+        /// What, as JSON.
+        message: String,
+    },
+}
+
+impl PeopleNews {
+    /// A message for one connection of somebody, or for all.
+    pub(super) fn tell(to: UserId, session: Option<SessionId>, message: &ServerMessage) -> Self {
+        // Our own messages can be encoded.
+        let json = message.encode(Encoding::Json).unwrap_or_default();
+        Self::Tell { to, session, message: String::from_utf8(json).unwrap_or_default() }
+    }
 }
 
 /// Something in a channel.

@@ -88,7 +88,7 @@ impl Sockets {
     /// Sockets that talk to this hub. To be made within a tokio runtime.
     pub fn new(config: SocketsConfig, hub: hub::Handle) -> Arc<Self> {
         let SocketsConfig { edge, incarnation, verify, limits, fabric, store } = config;
-        let social = social::Handle::start(fabric.clone(), store.clone());
+        let social = social::Handle::start(fabric.clone(), store.clone(), hub.clone());
         let services = Services::new(edge, incarnation, fabric, store);
         Arc::new(Self {
             hub,

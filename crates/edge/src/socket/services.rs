@@ -8,7 +8,7 @@ use std::{pin::Pin, time::Duration};
 use rally_fabric::{Fabric, Joined, Left, QueueStatus, Ticket, TicketRef};
 use rally_protocol::client::v1::{ErrorCode, ErrorMessage, Mode, Resume, Skill, Welcome};
 use rally_service::{clock, entropy};
-use rally_store::Store;
+use rally_store::{Store, StoreError};
 use rally_units::{Incarnation, MatchId, SessionId, TICK_HZ, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -39,7 +39,7 @@ pub(super) enum Slow {
 /// Its answer.
 pub(super) enum Answer {
     Opened(Box<Opened>),
-    Queued(TicketRef),
+    Queued { ticket: TicketRef, wait_s: Option<u32> },
     QueueLeft(Mode),
     Refused { error: ErrorMessage, label: &'static str },
 }
@@ -58,12 +58,15 @@ pub(crate) struct KeptSession {
     /// The skill of its ticket, which travels with the ticket.
     #[serde(default)]
     skill: Option<Skill>,
+    /// And its rating.
+    #[serde(default)]
+    rating: Option<i32>,
 }
 
 impl KeptSession {
     /// A session of this user.
     pub(crate) const fn of(user: UserId) -> Self {
-        Self { user, skill: None }
+        Self { user, skill: None, rating: None }
     }
 
     /// As it is kept.
@@ -124,7 +127,7 @@ impl Services {
             QueueStatus::Gone => (None, None),
         };
         let ticket = match queue {
-            Some(mode) if resumed => Some(self.rehome(self.ticket(identity, session, mode, kept.skill)).await),
+            Some(mode) if resumed => Some(self.rehome(self.ticket(identity, session, mode, &kept)).await),
             _ => None,
         };
         let welcome = Welcome {
@@ -177,21 +180,28 @@ impl Services {
 
     async fn queue_join(&self, identity: &Identity, session: SessionId, mode: Mode, skill: Skill) -> Answer {
         const OF: &str = "queue_join";
-        match self.store.active_match(identity.user.id).await {
-            Ok(None) => {}
-            Ok(Some(seat)) => {
+        let user = identity.user.id;
+        let (seat, rating) = tokio::join!(self.store.active_match(user), self.rating(user, mode));
+        let rating = match (seat, rating) {
+            (Ok(None), Ok(rating)) => rating,
+            (Ok(Some(seat)), _) => {
                 return refused(ErrorCode::AlreadyInMatch, "in a match already", OF, Some(seat.match_id));
             }
-            Err(error) => {
+            (Err(error), _) | (_, Err(error)) => {
                 tracing::warn!(%error, "cannot look up a match before queueing");
                 return refused(ErrorCode::Unavailable, "the database is away", OF, None);
             }
-        }
-        let ticket = self.ticket(identity, session, mode, Some(skill));
-        match self.fabric.queue().join(&ticket).await {
+        };
+        let kept = KeptSession { user, skill: Some(skill), rating };
+        let ticket = self.ticket(identity, session, mode, &kept);
+        let queue = self.fabric.queue();
+        match queue.join(&ticket).await {
             Ok(Joined::Joined) => {
-                self.keep(session, &KeptSession { user: identity.user.id, skill: Some(skill) }).await;
-                Answer::Queued(ticket.reference())
+                let ((), waited) = tokio::join!(self.keep(session, &kept), queue.waited(mode));
+                // Without Redis there is no estimate.
+                let waited = waited.ok().flatten();
+                let wait_s = waited.map(|waited| u32::try_from(waited.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX));
+                Answer::Queued { ticket: ticket.reference(), wait_s }
             }
             Ok(Joined::AlreadyQueued { mode }) => {
                 refused(ErrorCode::AlreadyInQueue, &format!("in the {mode} queue already"), OF, None)
@@ -218,14 +228,23 @@ impl Services {
         }
     }
 
-    fn ticket(&self, identity: &Identity, session: SessionId, mode: Mode, skill: Option<Skill>) -> Ticket {
+    /// The rating that counts in this mode; `None`: none does, or nothing is known of the user.
+    async fn rating(&self, user: UserId, mode: Mode) -> Result<Option<i32>, StoreError> {
+        if mode != Mode::Ranked {
+            return Ok(None);
+        }
+        Ok(self.store.profile(user).await?.map(|profile| profile.user.rating.rating.round() as i32))
+    }
+
+    fn ticket(&self, identity: &Identity, session: SessionId, mode: Mode, kept: &KeptSession) -> Ticket {
         Ticket {
             session,
             user: identity.user.id,
             name: identity.user.name.clone(),
             guest: identity.user.guest,
             mode,
-            skill: skill.unwrap_or(Skill::Smash),
+            skill: kept.skill.unwrap_or(Skill::Smash),
+            rating: kept.rating.unwrap_or(Ticket::RATING_OF_NEWCOMERS),
             edge: self.fabric.node(),
             edge_incarnation: self.incarnation,
         }

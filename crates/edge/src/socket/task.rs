@@ -317,13 +317,13 @@ impl Task {
                     self.peer.close(close::RESTART, "overloaded", "social_full");
                 }
             }
-            Answer::Queued(ticket) => {
+            Answer::Queued { ticket, wait_s } => {
                 let mode = ticket.mode;
                 if self.sockets.hub.try_send(Event::Queued { conn, ticket: Some(ticket) }).is_err() {
                     // Nobody refreshes the ticket, so it expires in a moment.
                     return self.overloaded("queue_join");
                 }
-                self.peer.send(&Queued { mode, wait_s: None }.into());
+                self.peer.send(&Queued { mode, wait_s }.into());
             }
             Answer::QueueLeft(mode) => {
                 // Should this be refused, the next refresh says that the ticket is gone.

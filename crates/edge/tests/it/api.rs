@@ -314,6 +314,7 @@ async fn who_waits_in_a_queue_does_not_start_a_match() {
         guest: true,
         mode: Mode::Casual,
         skill: Skill::Smash,
+        rating: Ticket::RATING_OF_NEWCOMERS,
         edge: site.fabric.node(),
         edge_incarnation: Incarnation::from_bits(1),
     };

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod api;
+mod duels;
 mod ending;
 mod gates;
 mod matches;

@@ -9,8 +9,11 @@
 //! All keys of a mode are in one slot, and each step is one script. In which mode a user waits stands in a key of the
 //! user's own, in another slot: see [`claim`].
 
+mod by_rating;
 mod claim;
 mod scripts;
+
+use std::time::Duration;
 
 use rally_protocol::client::v1::{Mode, Skill};
 use rally_units::{Incarnation, MatchId, NodeId, SessionId, UserId};
@@ -35,13 +38,23 @@ pub struct Ticket {
     pub mode: Mode,
     /// The skill chosen.
     pub skill: Skill,
+    /// How strong the player is, which counts in `ranked`.
+    #[serde(default = "rating_of_newcomers")]
+    pub rating: i32,
     /// Where the connection is.
     pub edge: NodeId,
     /// In which life of that edge.
     pub edge_incarnation: Incarnation,
 }
 
+const fn rating_of_newcomers() -> i32 {
+    Ticket::RATING_OF_NEWCOMERS
+}
+
 impl Ticket {
+    /// The rating of somebody of whom nothing is known.
+    pub const RATING_OF_NEWCOMERS: i32 = 1_500;
+
     /// What a refresh needs of it.
     pub const fn reference(&self) -> TicketRef {
         TicketRef { mode: self.mode, user: self.user, session: self.session }
@@ -203,6 +216,12 @@ impl Queue {
         Ok(answers)
     }
 
+    /// How long the last ones waited until their match was there, the newest counting most; `None`: nobody has for ten
+    /// minutes.
+    pub async fn waited(&self, mode: Mode) -> Result<Option<Duration>, RedisError> {
+        Ok(self.script_waited(mode).await?.map(Duration::from_millis))
+    }
+
     /// Takes a user out of whatever line it stands in.
     pub async fn leave(&self, user: UserId) -> Result<Left, RedisError> {
         let Some(claim) = self.claim_of(user).await?.and_then(Held::waiting) else {
@@ -238,11 +257,15 @@ impl Queue {
 
 /// For the director of a mode.
 impl Queue {
-    /// Takes up to as many pairs as there are match ids off the front of the line, oldest first, at once.
+    /// Takes up to as many pairs as there are match ids off the line at once: those who wait longest first, each with
+    /// the next in line or, in `ranked`, with the nearest by rating of those in reach.
     pub async fn pair(&self, mode: Mode, match_ids: &[MatchId]) -> Result<Vec<Pair>, RedisError> {
         let mut pairs = Vec::new();
         for some in match_ids.chunks(scripts::PAIRS_MAX) {
-            let new = self.script_pair(mode, some).await?;
+            let new = match mode {
+                Mode::Ranked => self.script_pair_by_rating(mode, some).await?,
+                _ => self.script_pair(mode, some).await?,
+            };
             let is_last = new.len() < some.len();
             pairs.extend(new);
             if is_last {

@@ -7,6 +7,7 @@
 //! | expiry | sorted set: user by the time, in ms, at which all of this ends |
 //! | users | hash: user -> `p` (pending), `l` (pending, but left) or `f` (found), and the match |
 //! | pending | hash: match -> since when in ms, two users, two tickets, in five lines |
+//! | waited | how long the last ones waited, in ms: a mean in which each counts an eighth |
 
 use std::sync::LazyLock;
 
@@ -32,9 +33,12 @@ const STALE_MAX: u32 = 256;
 pub(super) const REFRESH_MAX: usize = 500;
 pub(super) const PAIRS_MAX: usize = 250;
 
+/// How long it is remembered how long the last ones waited.
+const WAITED_MS: u32 = 600_000;
+
 /// What every script begins with. Numbers are written by `format`: Lua's own way rounds microseconds.
-const PRELUDE: &str = r"
-local waiting, tickets, expiry, users, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+pub(super) const PRELUDE: &str = r"
+local waiting, tickets, expiry, users, pending, waited = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
@@ -53,6 +57,16 @@ end
 local function has_session(user, session)
   local ticket = redis.call('HGET', tickets, user)
   return ticket and string.sub(ticket, 1, #session + 1) == session .. ' '
+end
+local function pend(match, pair)
+  local found = {}
+  for k, user in ipairs(pair) do
+    found[k] = redis.call('HGET', tickets, user)
+    remove(user)
+    redis.call('HSET', users, user, 'p' .. match)
+  end
+  redis.call('HSET', pending, match, table.concat({whole(now), pair[1], pair[2], found[1], found[2]}, '\n'))
+  return found
 end
 local function lines(text)
   local all = {}
@@ -155,13 +169,8 @@ script!(
 local answer = {}
 local first = redis.call('ZRANGE', waiting, 0, 2 * #ARGV - 1)
 for i = 1, #first - 1, 2 do
-  local match, pair, found = ARGV[(i + 1) / 2], {first[i], first[i + 1]}, {}
-  for k, user in ipairs(pair) do
-    found[k] = redis.call('HGET', tickets, user)
-    remove(user)
-    redis.call('HSET', users, user, 'p' .. match)
-  end
-  redis.call('HSET', pending, match, table.concat({whole(now), pair[1], pair[2], found[1], found[2]}, '\n'))
+  local match = ARGV[(i + 1) / 2]
+  local found = pend(match, {first[i], first[i + 1]})
   for _, part in ipairs({match, found[1], found[2]}) do answer[#answer + 1] = part end
 end
 return answer
@@ -169,7 +178,7 @@ return answer
 );
 
 script!(
-    /// ARGV: match, ms. Returns two tickets, or nothing.
+    /// ARGV: match, ms, for how long the wait is remembered. Returns two tickets, or nothing.
     FINISH,
     r"
 local pair = redis.call('HGET', pending, ARGV[1])
@@ -180,6 +189,12 @@ for k = 2, 3 do
   redis.call('HSET', users, pair[k], 'f' .. ARGV[1])
   redis.call('ZADD', expiry, whole(now + ARGV[2]), pair[k])
 end
+local mean = tonumber(redis.call('GET', waited) or '')
+for k = 4, 5 do
+  local ms = math.max(0, (now_us - tonumber(string.match(pair[k], '^%S+ (%d+) '))) / 1000)
+  mean = mean and mean + (ms - mean) / 8 or ms
+end
+redis.call('SET', waited, whole(mean), 'PX', ARGV[3])
 return {pair[4], pair[5]}
 "
 );
@@ -231,6 +246,12 @@ script!(
     "return redis.call('ZCARD', waiting)"
 );
 
+script!(
+    /// Returns how long the last ones waited, in ms.
+    WAITED,
+    "return redis.call('GET', waited)"
+);
+
 /// Where a user stands in one mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -263,13 +284,14 @@ impl State {
     }
 }
 
-fn call(mode: Mode) -> Call {
+pub(super) fn call(mode: Mode) -> Call {
     Call::keys([
         names::queue_waiting(mode),
         names::queue_tickets(mode),
         names::queue_expiry(mode),
         names::queue_users(mode),
         names::queue_pending(mode),
+        names::queue_waited(mode),
     ])
 }
 
@@ -280,7 +302,7 @@ fn read_ticket(operation: &'static str, value: &Value) -> Result<Ticket, RedisEr
 }
 
 /// Reads match and two tickets, again and again.
-fn read_pairs(operation: &'static str, answer: Value) -> Result<Vec<Pair>, RedisError> {
+pub(super) fn read_pairs(operation: &'static str, answer: Value) -> Result<Vec<Pair>, RedisError> {
     let answer = answer.into_array();
     let (triples, _) = answer.as_chunks::<3>();
     triples
@@ -293,7 +315,7 @@ fn read_pairs(operation: &'static str, answer: Value) -> Result<Vec<Pair>, Redis
 }
 
 impl Queue {
-    async fn run(&self, operation: &'static str, script: &Script, call: Call) -> Result<Value, RedisError> {
+    pub(super) async fn run(&self, operation: &'static str, script: &Script, call: Call) -> Result<Value, RedisError> {
         self.fabric.commands().eval(operation, script, call).await
     }
 
@@ -339,7 +361,8 @@ impl Queue {
 
     pub(super) async fn script_finish(&self, mode: Mode, match_id: MatchId) -> Result<Option<Pair>, RedisError> {
         const OPERATION: &str = "queue_finish";
-        let answer = self.run(OPERATION, &FINISH, call(mode).arg(match_id).arg(FOUND_MS)).await?.into_array();
+        let answer =
+            self.run(OPERATION, &FINISH, call(mode).arg(match_id).arg(FOUND_MS).arg(WAITED_MS)).await?.into_array();
         let [left, right] = answer.as_slice() else { return Ok(None) };
         Ok(Some(Pair { match_id, left: read_ticket(OPERATION, left)?, right: read_ticket(OPERATION, right)? }))
     }
@@ -363,6 +386,10 @@ impl Queue {
     pub(super) async fn script_stale(&self, mode: Mode) -> Result<Vec<Pair>, RedisError> {
         const OPERATION: &str = "queue_stale";
         read_pairs(OPERATION, self.run(OPERATION, &STALE, call(mode).arg(STALE_MS).arg(STALE_MAX)).await?)
+    }
+
+    pub(super) async fn script_waited(&self, mode: Mode) -> Result<Option<u64>, RedisError> {
+        Ok(self.run("queue_waited", &WAITED, call(mode)).await?.as_u64())
     }
 
     pub(super) async fn script_depth(&self, mode: Mode) -> Result<u64, RedisError> {

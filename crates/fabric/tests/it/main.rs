@@ -10,6 +10,7 @@ mod pairs;
 mod pairs_property;
 mod presence;
 mod queue;
+mod queue_by_rating;
 mod stored;
 mod support;
 mod topics;

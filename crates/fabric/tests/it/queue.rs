@@ -12,7 +12,7 @@ use rally_units::{Incarnation, MatchId, NodeId};
 
 use crate::support::{LONG, match_id, node, session_id, user_id};
 
-fn ticket(name: &str, mode: Mode) -> Ticket {
+pub(crate) fn ticket(name: &str, mode: Mode) -> Ticket {
     Ticket {
         session: session_id(),
         user: user_id(),
@@ -20,6 +20,7 @@ fn ticket(name: &str, mode: Mode) -> Ticket {
         guest: true,
         mode,
         skill: Skill::Dash,
+        rating: Ticket::RATING_OF_NEWCOMERS,
         edge: NodeId::of_name("edge"),
         edge_incarnation: Incarnation::from_bits(u64::MAX),
     }
@@ -36,7 +37,7 @@ async fn status(fabric: &Fabric, ticket: &Ticket) -> QueueStatus {
     refreshed[0]
 }
 
-fn ids(n: usize) -> Vec<MatchId> {
+pub(crate) fn ids(n: usize) -> Vec<MatchId> {
     (0..n).map(|_| match_id()).collect()
 }
 

@@ -6,7 +6,7 @@ use rally_protocol::names;
 use rally_testkit::{Redis, RedisCluster, eventually};
 use rally_units::{Epoch, Incarnation, MatchId, NodeId};
 
-use crate::support::{LONG, clock, match_id, node, session_id};
+use crate::support::{LONG, clock, match_id, node, session_id, user_id};
 
 fn owned(match_id: MatchId, worker: &str, epoch: u32) -> Owned {
     let owner =
@@ -52,6 +52,48 @@ async fn sessions(url: &str) {
     assert_eq!(sessions.get(kept).await.expect("asked"), None);
 }
 
+async fn invites(url: &str) {
+    let node = node(url, "invites").await;
+    let invites = node.fabric.invites();
+    let (invite, [ada, bob, eve]) = (match_id(), [user_id(), user_id(), user_id()]);
+    let says = Bytes::from_static(br#"{"to":"a duel"}"#);
+    let minute = std::time::Duration::from_secs(60);
+    let put =
+        async |invite, from, keep_for| invites.put(invite, [from, ada], says.clone(), keep_for).await.expect("put");
+    assert!(put(invite, bob, minute).await);
+    assert_eq!(invites.take(invite, eve).await.expect("asked"), None, "it is not hers");
+    assert_eq!(invites.take(match_id(), ada).await.expect("asked"), None);
+    assert_eq!(invites.take(invite, ada).await.expect("asked"), Some(says.clone()));
+    assert_eq!(invites.take(invite, ada).await.expect("asked"), None, "once");
+
+    // Taken back by whose it is.
+    assert!(put(invite, bob, minute).await);
+    assert!(!invites.cancel(invite, [eve, ada]).await.expect("asked"));
+    assert!(invites.cancel(invite, [bob, ada]).await.expect("asked"));
+    assert_eq!(invites.take(invite, ada).await.expect("asked"), None);
+
+    // One of each, and so many in all.
+    let again = match_id();
+    assert!(put(invite, bob, minute).await && put(again, bob, minute).await);
+    assert_eq!(invites.take(invite, ada).await.expect("asked"), None, "the later one counts");
+    for _ in 1..rally_fabric::INVITES_MAX {
+        assert!(put(match_id(), user_id(), minute).await);
+    }
+    assert!(!put(match_id(), eve, minute).await);
+    assert!(put(again, bob, std::time::Duration::from_millis(1)).await, "in place of the one before");
+    // That one expires, and leaves room.
+    eventually(LONG, async || put(match_id(), eve, minute).await).await;
+    assert_eq!(invites.take(again, ada).await.expect("asked"), None);
+
+    // A rematch is one when both have said so.
+    let finished = match_id();
+    let want = async |who, says| invites.rematch(finished, who, Bytes::from_static(says), minute).await.expect("asked");
+    assert_eq!(want(ada, b"a").await, None);
+    assert_eq!(want(ada, b"again").await, None);
+    assert_eq!(want(bob, b"b").await, Some(Bytes::from_static(b"again")));
+    assert_eq!(want(ada, b"a").await, None, "once");
+}
+
 async fn directors(url: &str) {
     let (a, b) = (node(url, "director-a").await, node(url, "director-b").await);
     let (mut in_a, mut in_b) = (a.fabric.director("matchmaking"), b.fabric.director("matchmaking"));
@@ -73,6 +115,7 @@ async fn on_a_standalone_server() {
     let redis = Redis::start().await;
     owners(&redis.url()).await;
     sessions(&redis.url()).await;
+    invites(&redis.url()).await;
     directors(&redis.url()).await;
     // Nothing is left for ever.
     let node = node(&redis.url(), "last").await;
@@ -90,5 +133,6 @@ async fn on_a_cluster() {
     let cluster = RedisCluster::start().await;
     owners(&cluster.url()).await;
     sessions(&cluster.url()).await;
+    invites(&cluster.url()).await;
     directors(&cluster.url()).await;
 }

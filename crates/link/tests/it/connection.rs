@@ -476,10 +476,10 @@ fn the_number_of_matches_is_bounded() {
 }
 
 #[test]
-fn what_is_not_served_says_so() {
+fn what_is_between_people_is_handed_on() {
     let mut client = Client::open(Encoding::Json);
-    let message = DuelAnswer { invite: MATCH, accept: true, skill: None };
-    assert_eq!(refused(&client.say(message)), (ErrorCode::Unavailable, "not_served", Some("duel_answer")));
+    let answer = DuelAnswer { invite: MATCH, accept: true, skill: None };
+    assert_eq!(client.say(answer.clone())[..], [Output::Do(Request::Talk(Talk::Answer(answer)))]);
 }
 
 #[test]

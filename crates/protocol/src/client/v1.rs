@@ -550,11 +550,15 @@ messages! {
         #[serde(rename = "match")]
         match_id: MatchId,
     }
-    /// Wants another match with the same opponent.
+    /// Wants another match with the same opponent, within 60 s of the end of one between two people. The other gets
+    /// `rematch_wanted`; once both have said it, both get `match_found`: a `duel` with the sides swapped.
     12 "rematch" Rematch {
         /// The finished match.
         #[serde(rename = "match")]
         match_id: MatchId,
+        /// One's own skill; smash by default.
+        #[serde(default)]
+        skill: Option<Skill>,
     }
     /// Moves a paddle. Not answered: `snapshot.ack` shows it.
     13 "input" InputMessage {
@@ -606,7 +610,7 @@ messages! {
         /// The highest offset read.
         offset: u64,
     }
-    /// Invites to a duel. The other gets `duel_invited`.
+    /// Invites to a duel. Answered by `duel_sent`; the other gets `duel_invited`.
     19 "duel_invite" DuelInvite {
         /// Whom.
         user: UserId,
@@ -641,6 +645,13 @@ messages! {
         text: Text<0, CHAT_TEXT_CHARS_MAX>,
         /// The same nonce twice is one change.
         nonce: Nonce,
+    }
+    /// Takes an invitation back. Those who were invited get `duel_over`.
+    30 "duel_cancel" DuelCancel {
+        /// The invitation.
+        invite: MatchId,
+        /// Whom it invited.
+        user: UserId,
     }
 }
 
@@ -909,6 +920,26 @@ messages! {
         user: UserId,
         /// The highest offset read.
         offset: u64,
+    }
+    /// Answers `duel_invite`.
+    92 "duel_sent" DuelSent {
+        /// For `duel_cancel`.
+        invite: MatchId,
+        /// Whom it invites.
+        user: UserId,
+        /// Seconds until it expires.
+        expires_in_s: u32,
+    }
+    /// An invitation can no longer be answered: one has done so elsewhere, or it was taken back.
+    93 "duel_over" DuelOver {
+        /// Which.
+        invite: MatchId,
+    }
+    /// The opponent of a finished match wants another.
+    94 "rematch_wanted" RematchWanted {
+        /// The finished match.
+        #[serde(rename = "match")]
+        match_id: MatchId,
     }
     /// This edge is about to close: come back to any edge after this time.
     82 "reconnect" Reconnect {

@@ -116,7 +116,7 @@ pub fn from_client() -> Vec<ClientMessage> {
         Pause { match_id }.into(),
         ResumePlay { match_id }.into(),
         Forfeit { match_id }.into(),
-        Rematch { match_id }.into(),
+        Rematch { match_id, skill: None }.into(),
         InputMessage { match_id, seq: 1, dir: Dir::Up, press: true, side: None }.into(),
         ChannelJoin { channel: channel.clone(), since: Some(41) }.into(),
         ChannelLeave { channel: channel.clone() }.into(),
@@ -128,6 +128,7 @@ pub fn from_client() -> Vec<ClientMessage> {
         SetStatus { status: Status::Busy }.into(),
         ChatEdit { channel: text("global"), offset: 41, text: text("well played"), nonce: text("n-2") }.into(),
         ChatEdit { channel: text("global"), offset: 41, text: text(""), nonce: text("n-3") }.into(),
+        DuelCancel { invite: match_id, user: user_id() }.into(),
     ]
 }
 
@@ -201,6 +202,9 @@ pub fn from_server() -> Vec<ServerMessage> {
         TournamentChanged { tournament: match_id, change: "round".into() }.into(),
         SomebodyTypes { channel: "global".into(), user: user_id() }.into(),
         SomebodyRead { channel: "global".into(), user: user_id(), offset: 41 }.into(),
+        DuelSent { invite: match_id, user: user_id(), expires_in_s: 60 }.into(),
+        DuelOver { invite: match_id }.into(),
+        RematchWanted { match_id }.into(),
         Reconnect { after_ms: 1_500, reason: "drain".into() }.into(),
     ]
 }

@@ -27,7 +27,7 @@ const CLIENT: [string, ClientMessage][] = [
   [`9209${ID_HEX}`, { type: "pause", match: ID }],
   [`920a${ID_HEX}`, { type: "resume", match: ID }],
   [`920b${ID_HEX}`, { type: "forfeit", match: ID }],
-  [`920c${ID_HEX}`, { type: "rematch", match: ID }],
+  [`930c${ID_HEX}c0`, { type: "rematch", match: ID, skill: null }],
   [`960d${ID_HEX}cd012cffc301`, { type: "input", match: ID, seq: 300, dir: -1, press: true, side: "right" }],
   [`960d${ID_HEX}0100c2c0`, { type: "input", match: ID, seq: 1, dir: 0, press: false, side: null }],
 ];

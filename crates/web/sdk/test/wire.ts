@@ -107,6 +107,16 @@ function items(message: ServerMessage): unknown[] {
       return [76, ...chat(message)];
     case "presence":
       return [77, idToBytes(message.user), at(STATUSES, message.status), maybe(message.match, idToBytes)];
+    case "duel_invited":
+      return [79, idToBytes(message.invite), user(message.from), at(MODES, message.mode), message.expiresInS];
+    case "duel_answered":
+      return [80, idToBytes(message.invite), message.accept];
+    case "duel_sent":
+      return [92, idToBytes(message.invite), idToBytes(message.user), message.expiresInS];
+    case "duel_over":
+      return [93, idToBytes(message.invite)];
+    case "rematch_wanted":
+      return [94, idToBytes(message.match)];
     case "reconnect":
       return [82, message.afterMs, message.reason];
   }
@@ -203,7 +213,7 @@ export function read(frame: Uint8Array): ClientMessage {
     case 11:
       return { type: "forfeit", match: match() };
     case 12:
-      return { type: "rematch", match: match() };
+      return { type: "rematch", match: match(), skill: skill(1) };
     case 13:
       return {
         type: "input",
@@ -219,6 +229,12 @@ export function read(frame: Uint8Array): ClientMessage {
       return { type: "channel_leave", channel: f[0] as string };
     case 16:
       return { type: "chat_send", channel: f[0] as string, text: f[1] as string, nonce: f[2] as string };
+    case 19:
+      return { type: "duel_invite", user: match(), mode: MODES[f[1] as number]!, skill: skill(2) };
+    case 20:
+      return { type: "duel_answer", invite: match(), accept: f[1] as boolean, skill: skill(2) };
+    case 30:
+      return { type: "duel_cancel", invite: match(), user: idFromBytes(f[1] as Uint8Array) };
     default:
       throw new RangeError(`no client message has number ${number}`);
   }

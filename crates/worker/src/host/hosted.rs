@@ -388,6 +388,8 @@ impl Hosted {
                 guest: *guest,
                 mode: self.mode,
                 skill: *skill,
+                // Whoever puts it back looks it up.
+                rating: Ticket::RATING_OF_NEWCOMERS,
                 edge: attached.edge,
                 edge_incarnation: attached.incarnation,
             })

@@ -127,6 +127,7 @@ impl Edge {
             guest: true,
             mode,
             skill: Skill::Smash,
+            rating: Ticket::RATING_OF_NEWCOMERS,
             edge: self.fabric.node(),
             edge_incarnation: self.incarnation,
         }

@@ -93,7 +93,7 @@ function flat(message: ClientMessage): unknown[] {
     case "forfeit":
       return [11, idToBytes(message.match)];
     case "rematch":
-      return [12, idToBytes(message.match)];
+      return [12, idToBytes(message.match), optional(SKILLS, message.skill)];
     case "input":
       return [
         13,
@@ -109,6 +109,12 @@ function flat(message: ClientMessage): unknown[] {
       return [15, message.channel];
     case "chat_send":
       return [16, message.channel, message.text, message.nonce];
+    case "duel_invite":
+      return [19, idToBytes(message.user), number(MODES, message.mode), optional(SKILLS, message.skill)];
+    case "duel_answer":
+      return [20, idToBytes(message.invite), message.accept, optional(SKILLS, message.skill)];
+    case "duel_cancel":
+      return [30, idToBytes(message.invite), idToBytes(message.user)];
   }
 }
 
@@ -350,6 +356,22 @@ function fromItems(items: unknown[]): ServerMessage | null {
       return chatMessage(fields);
     case 77:
       return { type: "presence", user: fields.id(), status: fields.one(STATUSES), match: fields.maybe((f) => f.id()) };
+    case 79:
+      return {
+        type: "duel_invited",
+        invite: fields.id(),
+        from: fields.nested(user),
+        mode: fields.one(MODES),
+        expiresInS: fields.int(),
+      };
+    case 80:
+      return { type: "duel_answered", invite: fields.id(), accept: fields.bool() };
+    case 92:
+      return { type: "duel_sent", invite: fields.id(), user: fields.id(), expiresInS: fields.int() };
+    case 93:
+      return { type: "duel_over", invite: fields.id() };
+    case 94:
+      return { type: "rematch_wanted", match: fields.id() };
     case 82:
       return { type: "reconnect", afterMs: fields.int(), reason: fields.text() };
     default:

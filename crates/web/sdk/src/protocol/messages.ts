@@ -91,11 +91,14 @@ export type ClientMessage =
   | { type: "pause"; match: Id }
   | { type: "resume"; match: Id }
   | { type: "forfeit"; match: Id }
-  | { type: "rematch"; match: Id }
+  | { type: "rematch"; match: Id; skill: Skill | null }
   | { type: "input"; match: Id; seq: number; dir: Dir; press: boolean; side: Side | null }
   | { type: "channel_join"; channel: string; since: number | null }
   | { type: "channel_leave"; channel: string }
-  | { type: "chat_send"; channel: string; text: string; nonce: string };
+  | { type: "chat_send"; channel: string; text: string; nonce: string }
+  | { type: "duel_invite"; user: Id; mode: Mode; skill: Skill | null }
+  | { type: "duel_answer"; invite: Id; accept: boolean; skill: Skill | null }
+  | { type: "duel_cancel"; invite: Id; user: Id };
 
 // From an edge.
 
@@ -240,6 +243,41 @@ export interface Presence {
   match: Id | null;
 }
 
+/** Somebody wants to play. */
+export interface DuelInvited {
+  type: "duel_invited";
+  invite: Id;
+  from: UserInfo;
+  mode: Mode;
+  expiresInS: number;
+}
+
+export interface DuelAnswered {
+  type: "duel_answered";
+  invite: Id;
+  accept: boolean;
+}
+
+/** One's own invitation is on its way. */
+export interface DuelSent {
+  type: "duel_sent";
+  invite: Id;
+  user: Id;
+  expiresInS: number;
+}
+
+/** An invitation can no longer be answered. */
+export interface DuelOver {
+  type: "duel_over";
+  invite: Id;
+}
+
+/** The opponent of a finished match wants another. */
+export interface RematchWanted {
+  type: "rematch_wanted";
+  match: Id;
+}
+
 export interface Reconnect {
   type: "reconnect";
   afterMs: number;
@@ -261,6 +299,11 @@ export type ServerMessage =
   | ChannelJoined
   | ChatMessage
   | Presence
+  | DuelInvited
+  | DuelAnswered
+  | DuelSent
+  | DuelOver
+  | RematchWanted
   | Reconnect;
 
 export type ServerMessageOf<T extends ServerMessage["type"]> = Extract<ServerMessage, { type: T }>;
