@@ -51,6 +51,18 @@ if wanted cluster; then
             --expect 'snapshots>=0.98,input_p99_ms<=50,interval_p99_ms<=33,cost<=2' | tee "$logs/swarm-$n.log" || true
         stop_cluster
     done
+    say "reads of the API, as fast as they are answered and 1,000 a second, while 100 matches are played"
+    mkdir -p "$dir/api"
+    start_cluster "$rally" "$dir/api"
+    "$swarm" api --edges "${edges%%,*}" --duration-s "$bench_s" --json "$logs/swarm-api.json" | tee "$logs/swarm-api.log"
+    run_swarm "$swarm" 200 "$((bench_s + 10))" "$logs/swarm-api-matches.json" --pairing private --ramp-per-s 100 \
+        >"$logs/swarm-api-matches.log" &
+    playing_pid=$!
+    sleep 10
+    "$swarm" api --edges "${edges%%,*}" --rate 1000 --duration-s "$bench_s" --json "$logs/swarm-api-rate.json" \
+        --expect 'p95_ms<=200,errors<=0' | tee "$logs/swarm-api-rate.log" || true
+    wait "$playing_pid" || true
+    stop_cluster
     say "memory of 8,000 idle connections"
     mkdir -p "$dir/idle"
     start_cluster "$rally" "$dir/idle"

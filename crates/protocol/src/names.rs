@@ -67,6 +67,11 @@ pub fn orders(node: NodeId) -> String {
     format!("rally:orders:{node}")
 }
 
+/// What a worker says of the matches that are played there and may be watched.
+pub fn live(node: NodeId) -> String {
+    format!("rally:live:{node}")
+}
+
 /// Sorted set: users waiting in a queue by the time at which they came.
 pub fn queue_waiting(mode: Mode) -> String {
     format!("rally:{{q:{mode}}}:waiting")

@@ -464,6 +464,16 @@ impl Room {
         self.mode
     }
 
+    /// Whether only its link leads to it.
+    pub fn is_private(&self) -> bool {
+        self.private
+    }
+
+    /// Goals, as far as they have been told.
+    pub fn shown_score(&self) -> [u8; 2] {
+        self.shown_score
+    }
+
     /// Under which owner.
     pub fn epoch(&self) -> Epoch {
         self.epoch

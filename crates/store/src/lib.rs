@@ -18,6 +18,7 @@
 //! matches that it writes are its own. Whoever inserts into `active_seats` holds the user's row.
 
 mod accounts;
+mod boards;
 mod chat;
 mod config;
 mod create;
@@ -41,6 +42,8 @@ mod types;
 mod users;
 
 pub use accounts::{CodeHash, Credentials, NewAccount, RegisterError, Role};
+#[doc(hidden)]
+pub use boards::{around_sql, friends_sql};
 pub use chat::{Appended, MESSAGES_MAX, Message, NewMessage, Stretch};
 pub use config::{ConfigError, StoreConfig};
 pub use create::{CreateError, NewMatch};
@@ -55,12 +58,12 @@ pub use logins::{AGENT_CHARS_MAX, Exchanged, LOGINS_MAX, Login};
 pub use migrate::{MigrateError, SchemaError, schema_version_needed};
 pub use ownership::ActiveMatch;
 pub use pool::Store;
+#[doc(hidden)]
+pub use profiles::{CURVE_SQL, RANK_SQL, SEARCH_SQL, leaderboard_sql};
 pub use profiles::{
     Census, ChangeProfileError, FriendRequests, LeaderboardSort, PlayerTotals, Profile, ProfileChange, RANK_MAX,
     Ranked, RatingPoint,
 };
-#[doc(hidden)]
-pub use profiles::{SEARCH_SQL, leaderboard_sql};
 pub use rating::{Rating, RatingChange};
 pub use results::{
     EVENTS_MAX, EventKind, FinishError, Finished, MatchEvent, MatchResult, PlayerStats, PowerUps, REPLAY_BYTES_MAX,

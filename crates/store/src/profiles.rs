@@ -18,8 +18,24 @@ use crate::{
 /// Ranks are counted up to here; what lies beyond would take too long to count.
 pub const RANK_MAX: i64 = 10_000;
 
-/// Matches of a rating curve.
-const CURVE_MAX: i64 = 200;
+/// The statement that reads a rating curve: the last 200 rated matches of a user (`$1`), the newest first.
+#[doc(hidden)]
+pub const CURVE_SQL: &str = "SELECT m.ended_at, s.rating_after FROM (
+        SELECT match_id, rating_after FROM match_player_stats WHERE user_id = $1 AND rating_after IS NOT NULL
+        ORDER BY match_id DESC LIMIT 200) s
+    JOIN matches m ON m.id = s.match_id ORDER BY s.match_id DESC";
+
+/// The statements that count who is better than a user (`$1`), up to so many (`$2`): by rating, by wins.
+#[doc(hidden)]
+pub const RANK_SQL: [&str; 2] = [
+    "SELECT (SELECT count(*) FROM (SELECT FROM users b
+            WHERE b.rating_deviation < 350 AND b.deleted_at IS NULL AND (b.rating, b.id) > (u.rating, u.id)
+            LIMIT $2) better) FROM users u
+        WHERE u.id = $1 AND u.rating_deviation < 350 AND u.deleted_at IS NULL",
+    "SELECT (SELECT count(*) FROM (SELECT FROM player_totals b
+            WHERE b.wins > 0 AND (b.wins, b.user_id) > (t.wins, t.user_id) LIMIT $2) better)
+        FROM player_totals t WHERE t.user_id = $1 AND t.wins > 0",
+];
 
 /// Users are counted up to here, and estimated beyond.
 const COUNTED_MAX: i64 = 10_000;
@@ -133,7 +149,7 @@ pub struct Census {
     pub live_matches: u64,
 }
 
-const RANKED_COLUMNS: &str = "u.id, u.kind, u.name, u.rating, u.rating_deviation, u.volatility,
+pub(crate) const RANKED_COLUMNS: &str = "u.id, u.kind, u.name, u.rating, u.rating_deviation, u.volatility,
     coalesce(t.matches, 0) AS matches, coalesce(t.wins, 0) AS wins";
 
 /// The statement that reads so many rows of a leaderboard along its index. `$1` and `$2`: key and id to begin behind.
@@ -263,11 +279,8 @@ impl Store {
     /// # Errors
     /// The store failed.
     pub async fn rating_curve(&self, id: UserId) -> Result<Vec<RatingPoint>, StoreError> {
-        const SQL: &str = "SELECT m.ended_at, s.rating_after FROM match_player_stats s
-            JOIN matches m ON m.id = s.match_id
-            WHERE s.user_id = $1 AND s.rating_after IS NOT NULL ORDER BY s.match_id DESC LIMIT $2";
         self.run("rating_curve", async |client| {
-            let rows = query(client, SQL, &[&id.as_uuid(), &CURVE_MAX]).await?;
+            let rows = query(client, CURVE_SQL, &[&id.as_uuid()]).await?;
             let point =
                 |row: &Row| Ok(RatingPoint { at: row.try_get("ended_at")?, rating: row.try_get("rating_after")? });
             rows.iter().rev().map(point).collect()
@@ -296,13 +309,7 @@ impl Store {
                 rows.iter().take(limit).map(read_ranked).collect()
             })
             .await?;
-        Ok(Page::new(items, limit, |ranked: &Ranked| Cursor {
-            key: match sort {
-                LeaderboardSort::Rating => ranked.rating.rating,
-                LeaderboardSort::Wins => ranked.totals.1 as f64,
-            },
-            id: ranked.user.as_uuid(),
-        }))
+        Ok(Page::new(items, limit, |ranked| cursor_of(sort, ranked)))
     }
 
     /// Where a user stands in a leaderboard, from 1 on; `None`: not in it, or beyond [`RANK_MAX`].
@@ -310,16 +317,10 @@ impl Store {
     /// # Errors
     /// The store failed.
     pub async fn rank(&self, sort: LeaderboardSort, id: UserId) -> Result<Option<u64>, StoreError> {
-        const RATING: &str = "SELECT (SELECT count(*) FROM (SELECT FROM users b
-                WHERE b.rating_deviation < 350 AND b.deleted_at IS NULL AND (b.rating, b.id) > (u.rating, u.id)
-                LIMIT $2) better) FROM users u
-            WHERE u.id = $1 AND u.rating_deviation < 350 AND u.deleted_at IS NULL";
-        const WINS: &str = "SELECT (SELECT count(*) FROM (SELECT FROM player_totals b
-                WHERE b.wins > 0 AND (b.wins, b.user_id) > (t.wins, t.user_id) LIMIT $2) better)
-            FROM player_totals t WHERE t.user_id = $1 AND t.wins > 0";
+        let [rating, wins] = RANK_SQL;
         let sql = match sort {
-            LeaderboardSort::Rating => RATING,
-            LeaderboardSort::Wins => WINS,
+            LeaderboardSort::Rating => rating,
+            LeaderboardSort::Wins => wins,
         };
         self.run("rank", async |client| {
             let Some(row) = query_opt(client, sql, &[&id.as_uuid(), &RANK_MAX]).await? else { return Ok(None) };
@@ -401,6 +402,15 @@ impl Store {
     }
 }
 
+/// Where the page begins that follows this line.
+pub(crate) fn cursor_of(sort: LeaderboardSort, ranked: &Ranked) -> Cursor {
+    let key = match sort {
+        LeaderboardSort::Rating => ranked.rating.rating,
+        LeaderboardSort::Wins => ranked.totals.1 as f64,
+    };
+    Cursor { key, id: ranked.user.as_uuid() }
+}
+
 fn read_profile(row: &Row) -> Result<Profile, Fault> {
     Ok(Profile {
         user: users::read(row)?,
@@ -411,7 +421,7 @@ fn read_profile(row: &Row) -> Result<Profile, Fault> {
     })
 }
 
-fn read_ranked(row: &Row) -> Result<Ranked, Fault> {
+pub(crate) fn read_ranked(row: &Row) -> Result<Ranked, Fault> {
     Ok(Ranked {
         user: UserId::from_uuid(row.try_get("id")?),
         kind: UserKind::read(row.try_get("kind")?)?,

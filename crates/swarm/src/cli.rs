@@ -24,6 +24,8 @@ pub enum Command {
     Play(PlayArgs),
     /// Opens connections that do nothing and measures what each costs the edges in memory.
     Idle(IdleArgs),
+    /// Reads what the API has to tell, as signed-in users, and measures how long that takes.
+    Api(ApiArgs),
     /// Measures the CPU time of one 64-byte message over loopback: what this machine can do at best.
     Floor(FloorArgs),
 }
@@ -97,6 +99,35 @@ pub struct IdleArgs {
     pub settle_s: u64,
     /// Thresholds, as for `play`. Names: kib_per_connection, marginal_kib_per_connection, connected (of those asked
     /// for), errors.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub expect: Vec<Expectation>,
+}
+
+/// Options of `swarm api`.
+#[derive(Clone, Debug, Args)]
+pub struct ApiArgs {
+    /// Edges, separated by commas.
+    #[arg(long, value_name = "URL", value_delimiter = ',', default_value = "http://localhost:8080")]
+    pub edges: Vec<EdgeUrl>,
+    /// Connections, which stay open.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub connections: usize,
+    /// Requests a second, over all connections. Without it each connection asks again as soon as it is answered.
+    #[arg(long, value_name = "PER_S")]
+    pub rate: Option<f64>,
+    /// Guests who ask in turn. An edge answers each 600 times a minute.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub users: usize,
+    /// Time before the window, in seconds.
+    #[arg(long, value_name = "S", default_value_t = 2)]
+    pub warmup_s: u64,
+    /// Length of the window that is measured, in seconds.
+    #[arg(long, value_name = "S", default_value_t = 30)]
+    pub duration_s: u64,
+    /// Writes the figures to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Thresholds, as for `play`. Names: requests_per_s, p50_ms, p95_ms, p99_ms, errors.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub expect: Vec<Expectation>,
 }

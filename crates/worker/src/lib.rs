@@ -31,7 +31,7 @@ mod tick_loop;
 use std::{io, thread, time::Duration};
 
 pub use config::WorkerConfig;
-use rally_fabric::{Fabric, Pairs};
+use rally_fabric::{Fabric, LiveMatch, Pairs};
 use rally_protocol::cluster::BundleKeys;
 use rally_room::RoomSettings;
 use rally_service::drain::Drain;
@@ -98,6 +98,7 @@ pub async fn run(config: WorkerConfig, ports: Ports) -> Result<(), WorkerError> 
     let (effects_to, effects) = mpsc::channel(EFFECTS_LEN_MAX);
     let (answers_to, answers) = mpsc::channel(ANSWERS_LEN_MAX);
     let (busy_to, mut busy) = watch::channel(false);
+    let (live_to, live) = watch::channel(Vec::new());
     let stop = CancellationToken::new();
     let (died_to, mut died) = watch::channel(());
 
@@ -115,6 +116,7 @@ pub async fn run(config: WorkerConfig, ports: Ports) -> Result<(), WorkerError> 
         answers,
         effects: effects_to,
         busy: busy_to,
+        live: live_to,
         stop: stop.clone(),
         metrics,
     };
@@ -135,6 +137,7 @@ pub async fn run(config: WorkerConfig, ports: Ports) -> Result<(), WorkerError> 
         tasks.spawn(Matchmaker { mode, fabric, store, answers, drain }.run());
     }
     tasks.spawn(pass_on(moves, answers_to.clone()));
+    tasks.spawn(tell_live(fabric.clone(), live));
     tasks.spawn(Sweeper::new(fabric, store, owner, drain.clone()).run());
     tasks.close();
 
@@ -160,6 +163,17 @@ pub async fn run(config: WorkerConfig, ports: Ports) -> Result<(), WorkerError> 
     match joined {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(WorkerError::Panicked),
+    }
+}
+
+/// Tells the world what may be watched here, until the tick thread ends.
+async fn tell_live(fabric: Fabric, mut live: watch::Receiver<Vec<LiveMatch>>) {
+    while live.changed().await.is_ok() {
+        let matches = live.borrow_and_update().clone();
+        if let Err(error) = fabric.live().tell(matches).await {
+            // The next second's word makes up for it.
+            tracing::debug!(%error, "cannot tell which matches are live");
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
-use rally_fabric::{Fabric, LinkState, Role};
+use rally_fabric::{Fabric, LinkState, LiveMatch, Role};
 use rally_protocol::cluster::v1::NodeLoad;
 use rally_service::clock;
 use rally_units::{Incarnation, Instant, NodeId};
@@ -26,6 +26,8 @@ use crate::{
 pub(crate) const HOUSEKEEPING_EVERY: Duration = Duration::from_millis(250);
 /// How often the picture of the leases, which is as old as 100 ms, is looked at.
 const SURVEY_EVERY: Duration = Duration::from_millis(25);
+/// How often it is told what may be watched.
+const LIVE_EVERY: Duration = Duration::from_secs(1);
 /// Bundles taken at one step at most, so that a flood of them cannot hold up the ticks.
 const BUNDLES_PER_STEP_MAX: usize = 256;
 /// Answers taken at one step at most, for the same reason.
@@ -40,6 +42,8 @@ pub(crate) struct TickLoop {
     pub(crate) effects: mpsc::Sender<Effect>,
     /// Whether a match is still being created, played or recorded.
     pub(crate) busy: watch::Sender<bool>,
+    /// Matches that may be watched, once a second.
+    pub(crate) live: watch::Sender<Vec<LiveMatch>>,
     pub(crate) stop: CancellationToken,
     pub(crate) metrics: Metrics,
 }
@@ -56,6 +60,7 @@ impl TickLoop {
         let mut lateness = Lateness::new();
         let mut next_housekeeping = clock::now();
         let mut next_survey = clock::now();
+        let mut next_live = clock::now();
         let mut peers = Vec::new();
 
         while !self.stop.is_cancelled() {
@@ -106,6 +111,11 @@ impl TickLoop {
                 self.shard.housekeep(now, &living);
                 bursts.adapt(self.shard.host().load(), self.shard.host().edges(), nodes.workers().len());
                 self.report(&mut lateness, now);
+            }
+
+            if now >= next_live {
+                next_live = now + LIVE_EVERY;
+                self.live.send_replace(self.shard.host().live_matches());
             }
 
             let fabric = &self.fabric;

@@ -3,6 +3,7 @@
 use axum::{
     Json,
     extract::{Path, State},
+    response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rally_fabric::Role;
@@ -13,10 +14,11 @@ use super::{
     Api,
     caller::Caller,
     ids::{MatchPath, UserPath},
+    live,
     query::{PageCursor, Paging, Query},
     types::{
         Census, EventsQuery, Leaderboard, LeaderboardQuery, MatchEvents, MatchSide, MatchSummary, MatchView, Matches,
-        MatchesQuery, RankedUser, RecordedEvent, Replay, ReplaySegment, SideStats,
+        MatchesQuery, RankedUser, RecordedEvent, Replay, ReplaySegment, Scope, SideStats,
     },
     users::{SUB_STEPS_PER_SECOND, find},
 };
@@ -25,13 +27,16 @@ use crate::error::Problem;
 /// Events of a page.
 const EVENTS_MAX: usize = 1_000;
 
-/// Everybody's finished matches.
+/// Everybody's finished matches, or those that are played now.
 pub(super) async fn matches(
     State(api): State<Api>,
     _caller: Caller,
     Query(query): Query<MatchesQuery>,
-) -> Result<Json<Matches>, Problem> {
-    list(&api, query, None).await
+) -> Result<Response, Problem> {
+    match query.live {
+        true => live::list(&api).await.map(|list| Json(list).into_response()),
+        false => list(&api, query, None).await.map(IntoResponse::into_response),
+    }
 }
 
 /// Somebody's finished matches.
@@ -46,7 +51,7 @@ pub(super) async fn matches_of(
 }
 
 async fn list(api: &Api, query: MatchesQuery, user: Option<rally_units::UserId>) -> Result<Json<Matches>, Problem> {
-    let MatchesQuery { mode, sort, paging } = query;
+    let MatchesQuery { mode, sort, live: _, paging } = query;
     let filter = MatchFilter { user, mode };
     let page = api.store.matches(filter, sort, paging.cursor(), paging.limit).await?;
     let next = next_of(&page, paging);
@@ -161,19 +166,35 @@ pub(super) async fn replay(
 pub(super) async fn leaderboard(
     State(api): State<Api>,
     caller: Option<Caller>,
-    Query(LeaderboardQuery { by, paging }): Query<LeaderboardQuery>,
+    Query(LeaderboardQuery { by, scope, paging }): Query<LeaderboardQuery>,
 ) -> Result<Json<Leaderboard>, Problem> {
+    let own = caller.as_ref().map(|caller| caller.user.id);
+    let page = async {
+        let who = || own.ok_or_else(|| Problem::unauthenticated("sign in to see where you stand"));
+        Ok::<_, Problem>(match scope {
+            Scope::Global => api.store.leaderboard(by, paging.cursor(), paging.limit).await?,
+            Scope::Friends => api.store.leaderboard_of_friends(by, who()?, paging.cursor(), paging.limit).await?,
+            Scope::Around => Page { items: api.store.leaderboard_around(by, who()?, paging.limit).await?, next: None },
+        })
+    };
     let rank_of_caller = async {
         match &caller {
             Some(caller) => api.store.rank(by, caller.user.id).await,
             None => Ok(None),
         }
     };
-    let (page, own_rank) = tokio::join!(api.store.leaderboard(by, paging.cursor(), paging.limit), rank_of_caller);
-    let page = page?;
+    let (page, own_rank) = tokio::join!(page, rank_of_caller);
+    let (page, own_rank) = (page?, own_rank?);
     let next = next_of(&page, paging);
-    let items = (u64::from(paging.rows_before()) + 1..).zip(page.items).map(|(rank, ranked)| RankedUser {
-        rank,
+    let first = match scope {
+        Scope::Global | Scope::Friends => Some(u64::from(paging.rows_before()) + 1),
+        Scope::Around => {
+            let before = page.items.iter().position(|ranked| Some(ranked.user) == own).unwrap_or_default() as u64;
+            own_rank.map(|own_rank| own_rank.saturating_sub(before).max(1))
+        }
+    };
+    let items = (0..).zip(page.items).map(|(n, ranked)| RankedUser {
+        rank: first.map(|first| first + n),
         id: ranked.user,
         name: ranked.name,
         guest: ranked.kind == rally_store::UserKind::Guest,
@@ -188,7 +209,7 @@ pub(super) async fn leaderboard(
         },
         items: items.collect(),
         next,
-        own_rank: own_rank?,
+        own_rank,
     }))
 }
 

@@ -18,6 +18,7 @@ mod described;
 mod friends;
 mod history;
 mod ids;
+pub mod live;
 mod logins;
 mod matches;
 pub mod openapi;

@@ -529,6 +529,8 @@ pub struct MatchesQuery {
     pub mode: Option<rally_store::Mode>,
     /// In which order: `newest`, `oldest`, `longest`.
     pub sort: MatchSort,
+    /// Those that are played now, instead of finished ones; then nothing else counts. `live` or `finished`.
+    pub live: bool,
     /// Which page.
     pub paging: Paging,
 }
@@ -546,8 +548,17 @@ impl ReadFields for MatchesQuery {
             },
             "expected newest, oldest or longest",
         );
+        let live = fields.word(
+            "state",
+            |word| match word {
+                "live" => Some(true),
+                "finished" => Some(false),
+                _ => None,
+            },
+            "expected live or finished",
+        );
         let paging = fields.paging();
-        Some(Self { mode: mode?, sort: sort?.unwrap_or_default(), paging: paging? })
+        Some(Self { mode: mode?, sort: sort?.unwrap_or_default(), live: live?.unwrap_or(false), paging: paging? })
     }
 }
 
@@ -705,6 +716,8 @@ pub struct ReplaySegment {
 pub struct LeaderboardQuery {
     /// By what: `rating` or `wins`.
     pub by: LeaderboardSort,
+    /// Of whom.
+    pub scope: Scope,
     /// Which page.
     pub paging: Paging,
 }
@@ -720,16 +733,38 @@ impl ReadFields for LeaderboardQuery {
             },
             "expected rating or wins",
         );
+        let scope = fields.word(
+            "scope",
+            |word| match word {
+                "global" => Some(Scope::Global),
+                "friends" => Some(Scope::Friends),
+                "around" => Some(Scope::Around),
+                _ => None,
+            },
+            "expected global, friends or around",
+        );
         let paging = fields.paging();
-        Some(Self { by: by?.unwrap_or(LeaderboardSort::Rating), paging: paging? })
+        Some(Self { by: by?.unwrap_or(LeaderboardSort::Rating), scope: scope?.unwrap_or_default(), paging: paging? })
     }
+}
+
+/// Whom a leaderboard shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Everybody.
+    #[default]
+    Global,
+    /// The one who asks, and that one's friends.
+    Friends,
+    /// The one who asks, and those who are a little better and a little worse.
+    Around,
 }
 
 /// A line of a leaderboard.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RankedUser {
-    /// Place, from 1 on.
-    pub rank: u64,
+    /// Place, from 1 on; of friends the place among them; absent beyond the first 10,000.
+    pub rank: Option<u64>,
     /// Who.
     #[schema(value_type = String, format = Uuid)]
     pub id: UserId,

@@ -198,6 +198,18 @@ async fn leaderboards_rank_and_stats_count() {
     assert_eq!((page["items"].as_array().unwrap().len(), &page["items"][0]["wins"]), (1, &json!(1)));
     assert_eq!(ada.get("/api/v1/leaderboard?by=luck").await.fields(), ["by"]);
 
+    // Of friends, and around one: for those who are somebody.
+    for scope in ["friends", "around"] {
+        let path = format!("/api/v1/leaderboard?scope={scope}");
+        site.browser().get(&path).await.problem(401, "unauthenticated");
+        let page = ada.get(&path).await.json();
+        let ids: Vec<&Value> = page["items"].as_array().unwrap().iter().map(|row| &row["id"]).collect();
+        let everybody = [json!(a), json!(b)];
+        assert_eq!(ids, everybody.iter().take(if scope == "friends" { 1 } else { 2 }).collect::<Vec<_>>());
+        assert_eq!((&page["items"][0]["rank"], &page["own_rank"]), (&json!(1), &json!(1)));
+    }
+    assert_eq!(ada.get("/api/v1/leaderboard?scope=all").await.fields(), ["scope"]);
+
     let stats = site.browser().get("/api/v1/stats").await.json();
     assert_eq!((&stats["players"], &stats["live_matches"]), (&json!(2), &json!(0)));
     // All edges share one answer for a second.
@@ -207,6 +219,48 @@ async fn leaderboards_rank_and_stats_count() {
         elsewhere.browser().get("/api/v1/stats").await.json()["players"] == 3
     })
     .await;
+}
+
+#[tokio::test]
+async fn live_matches_are_listed_as_long_as_their_worker_lives() {
+    let cluster = Cluster::start().await;
+    let site = cluster.site(Bounds::default()).await;
+    let (ada, a) = account(&site, "Ada").await;
+    let (one, two) = (cluster.worker("worker-1").await, cluster.worker("worker-2").await);
+    let ids = [new_match(), new_match(), new_match()];
+    let live = |id, viewers| rally_fabric::LiveMatch {
+        id,
+        mode: rally_protocol::client::v1::Mode::Casual,
+        players: [(Some(a), "Ada"), (None, "Bot (hard)")]
+            .map(|(user, name)| rally_fabric::LivePlayer { user, name: name.into() }),
+        score: [3, 1],
+        viewers,
+    };
+    let listed = async || {
+        let page = ada.get("/api/v1/matches?state=live").await.json();
+        page["items"].as_array().unwrap().iter().map(|row| row["id"].clone()).collect::<Vec<_>>()
+    };
+    // Each worker says so again and again; here they do when asked.
+    rally_testkit::eventually(crate::support::LONG, async || {
+        // On a busy machine Redis may answer too late.
+        one.fabric.live().tell(vec![live(ids[0], 2), live(ids[1], 0)]).await.is_ok()
+            && two.fabric.live().tell(vec![live(ids[2], 7)]).await.is_ok()
+            && listed().await == [json!(ids[2]), json!(ids[0]), json!(ids[1])]
+    })
+    .await;
+    two.fabric.live().tell(vec![live(ids[2], 7)]).await.ok();
+    let page = ada.get("/api/v1/matches?state=live").await.json();
+    assert_eq!(
+        page["items"][0],
+        json!({ "id": ids[2], "mode": "casual", "score": [3, 1], "viewers": 7,
+            "players": [{ "user": a, "name": "Ada" }, { "user": null, "name": "Bot (hard)" }] })
+    );
+    drop(two);
+    rally_testkit::eventually(crate::support::LONG, async || {
+        one.fabric.live().tell(vec![live(ids[0], 2)]).await.is_ok() && listed().await == [json!(ids[0])]
+    })
+    .await;
+    assert_eq!(ada.get("/api/v1/matches?state=over").await.fields(), ["state"]);
 }
 
 #[tokio::test]

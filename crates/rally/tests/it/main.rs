@@ -11,6 +11,7 @@ mod bad_input;
 mod cli;
 mod dev;
 mod draining;
+mod duels;
 mod forged;
 mod limits;
 mod loads;

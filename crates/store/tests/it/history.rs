@@ -139,7 +139,7 @@ async fn people_are_ranked_once_they_have_played() {
 }
 
 /// All nodes of a plan.
-fn nodes(plan: &Value) -> Vec<&Value> {
+pub(crate) fn nodes(plan: &Value) -> Vec<&Value> {
     let mut found = vec![plan];
     for child in plan["Plans"].as_array().into_iter().flatten() {
         found.extend(nodes(child));
@@ -148,7 +148,7 @@ fn nodes(plan: &Value) -> Vec<&Value> {
 }
 
 /// Prepares and explains as the store does: with a generic plan, which is the worse one.
-async fn explain(t: &Fixture, types: &str, sql: &str, args: &str) -> Value {
+pub(crate) async fn explain(t: &Fixture, types: &str, sql: &str, args: &str) -> Value {
     let types = if types.is_empty() { String::new() } else { format!("({types})") };
     let prepare = format!("DEALLOCATE ALL; SET plan_cache_mode = force_generic_plan; PREPARE q {types} AS {sql}");
     t.sql.batch_execute(&prepare).await.unwrap();
@@ -166,7 +166,7 @@ async fn explain(t: &Fixture, types: &str, sql: &str, args: &str) -> Value {
     best.unwrap().1
 }
 
-fn reads_a_page_along(explained: &Value, index: &str, rows_max: f64) {
+pub(crate) fn reads_a_page_along(explained: &Value, index: &str, rows_max: f64) {
     let nodes = nodes(&explained["Plan"]);
     assert!(nodes.iter().any(|node| node["Index Name"] == index), "{index} in {explained:#}");
     for node in nodes {

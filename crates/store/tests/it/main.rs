@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod boards;
 mod history;
 mod matches;
 mod migrations;

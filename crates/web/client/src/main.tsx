@@ -15,6 +15,7 @@ const PAGES: Record<Route["page"], () => Promise<{ default: Page }>> = {
   account: () => import("./pages/account.tsx"),
   leaderboard: () => import("./pages/leaderboard.tsx"),
   docs: () => import("./pages/docs.tsx"),
+  match: () => import("./pages/match.tsx"),
   play: () => import("./pages/play.tsx"),
   watch: () => import("./pages/watch.tsx"),
 };
@@ -48,7 +49,22 @@ function App() {
   }
   if (loaded === null || loaded.page !== now.page) return null;
   const match = "match" in now ? now.match : "";
-  return <loaded.Page key={match} match={match} />;
+  return (
+    <>
+      <loaded.Page key={match} match={match} />
+      <Over />
+    </>
+  );
+}
+
+/** What stands over every page; it comes after it. */
+function Over() {
+  const [Invitations, set] = useState<ComponentType | null>(null);
+  useEffect(() => {
+    // Without it one is not invited.
+    import("./ui/invitations.tsx").then((module) => set(() => module.default)).catch(() => {});
+  }, []);
+  return Invitations === null ? null : <Invitations />;
 }
 
 const TITLES: Record<Route["page"], string> = {
@@ -56,6 +72,7 @@ const TITLES: Record<Route["page"], string> = {
   account: "Rally – you",
   leaderboard: "Rally – leaderboard",
   docs: "Rally – the API",
+  match: "Rally – match",
   play: "Rally – play",
   watch: "Rally – watch",
 };

@@ -2,7 +2,9 @@
 
 import { signal } from "@preact/signals";
 
-export type Route = { page: "home" | "account" | "leaderboard" | "docs" } | { page: "play" | "watch"; match: string };
+export type Route =
+  | { page: "home" | "account" | "leaderboard" | "docs" }
+  | { page: "play" | "watch" | "match"; match: string };
 
 export const route = signal<Route>(parse(location.pathname));
 
@@ -18,8 +20,8 @@ addEventListener("popstate", () => {
 });
 
 export function parse(path: string): Route {
-  const [, page, match] = /^\/(play|watch)\/([^/]+)\/?$/.exec(path) ?? [];
-  if (match !== undefined) return { page: page as "play" | "watch", match };
+  const [, page, match] = /^\/(play|watch|match)\/([^/]+)\/?$/.exec(path) ?? [];
+  if (match !== undefined) return { page: page as "play" | "watch" | "match", match };
   const [, alone] = /^\/(account|leaderboard|docs)\/?$/.exec(path) ?? [];
   return { page: (alone as "account" | "leaderboard" | "docs" | undefined) ?? "home" };
 }

@@ -12,6 +12,7 @@ const ID = "0191e8a4-7b1c-7def-8123-456789abcdef";
 test("paths and their pages", () => {
   expect(router.parse("/")).toEqual({ page: "home" });
   expect(router.parse(`/play/${ID}`)).toEqual({ page: "play", match: ID });
+  expect(router.parse(`/match/${ID}`)).toEqual({ page: "match", match: ID });
   expect(router.parse(`/watch/${ID}/`)).toEqual({ page: "watch", match: ID });
   expect(router.parse("/play/a/b")).toEqual({ page: "home" });
 });

@@ -26,6 +26,35 @@ export interface UserStats {
   matches: number;
   wins: number;
   losses: number;
+  /** The oldest first. */
+  rating_curve: RatingPoint[];
+}
+
+export interface RatingPoint {
+  at: string;
+  rating: number;
+}
+
+export interface LiveMatch {
+  id: Id;
+  mode: string;
+  players: [{ user: Id | null; name: string }, { user: Id | null; name: string }];
+  score: [number, number];
+  viewers: number;
+}
+
+export interface SideStats {
+  side: "left" | "right";
+  paddle_hits: number;
+  fastest_ball: number;
+  power_ups_split: number;
+  power_ups_blackout: number;
+  power_ups_blackhole: number;
+  skills_used: number;
+  skills_successful: number;
+  disconnected_ms: number;
+  rating_before: number | null;
+  rating_after: number | null;
 }
 
 export interface MatchSummary {
@@ -38,13 +67,27 @@ export interface MatchSummary {
   duration_s: number;
 }
 
+export interface MatchView extends MatchSummary {
+  reason: string | null;
+  statistics: SideStats[];
+  has_replay: boolean;
+}
+
+export interface RecordedEvent {
+  n: number;
+  at_s: number;
+  event: "goal" | "power_up" | "skill";
+  data: { scorer?: string; side?: string; y?: number; power_up?: string; skill?: string };
+}
+
 export interface Page<T> {
   items: T[];
   next: string | null;
 }
 
 export interface RankedUser {
-  rank: number;
+  /** Absent beyond the first 10,000. */
+  rank: number | null;
   id: Id;
   name: string;
   rating: number;
@@ -112,8 +155,29 @@ export async function createMatch(origin: string, token: string, match: NewMatch
   return (await post<{ match: Id }>(origin, "/matches", match, token)).match;
 }
 
-export function leaderboard(by: "rating" | "wins", cursor: string | null): Promise<Page<RankedUser>> {
-  return call("GET", "", `/leaderboard?by=${by}&limit=20${cursor === null ? "" : `&cursor=${cursor}`}`);
+export type Scope = "global" | "friends" | "around";
+
+/** `token`: where it matters who asks. */
+export function leaderboard(
+  by: "rating" | "wins",
+  scope: Scope,
+  cursor: string | null,
+  token?: string,
+): Promise<Page<RankedUser>> {
+  const from = cursor === null ? "" : `&cursor=${cursor}`;
+  return call("GET", "", `/leaderboard?by=${by}&scope=${scope}&limit=20${from}`, undefined, token);
+}
+
+export function liveMatches(token: string): Promise<Page<LiveMatch>> {
+  return call("GET", "", "/matches?state=live", undefined, token);
+}
+
+export function matchOf(match: Id, token: string): Promise<MatchView> {
+  return call("GET", "", `/matches/${match}`, undefined, token);
+}
+
+export function eventsOf(match: Id, token: string): Promise<{ items: RecordedEvent[] }> {
+  return call("GET", "", `/matches/${match}/events`, undefined, token);
 }
 
 export function statsOf(user: Id, token: string): Promise<UserStats> {

@@ -104,6 +104,11 @@ impl Attached {
 }
 
 impl Hosted {
+    /// As they were given out by the queue, or asked for.
+    pub(super) fn seats(&self) -> &[SeatSpec; 2] {
+        &self.seats
+    }
+
     pub(super) fn new(spec: MatchSpec, mut room: Room) -> Self {
         room.hold_goals();
         Self {

@@ -10,6 +10,7 @@ mod attaching;
 mod balance;
 mod copies;
 mod hosted;
+mod live;
 mod moves;
 mod recovery;
 mod time;

@@ -42,6 +42,17 @@ async fn two_who_wait_play_and_their_result_is_recorded_before_it_is_told() {
         edge.joined().await;
         edge.say(node, match_id, &Control::Command { session: ticket.session, command: Command::Ready });
     }
+    // Anybody may watch it, and finds it in the list; once it is over, nobody does.
+    rally_testkit::eventually(LONG, async || {
+        let live = edge.fabric.live().read().await.unwrap();
+        let listed = live.iter().find(|live| live.id == match_id);
+        listed.is_some_and(|live| {
+            let users = live.players.each_ref().map(|player| player.user);
+            assert_eq!((live.mode, live.viewers, users), (Mode::Ranked, 0, tickets.each_ref().map(|t| Some(t.user))));
+            true
+        })
+    })
+    .await;
     let forfeit = Control::Command { session: tickets[0].session, command: Command::Forfeit };
     edge.say(node, match_id, &forfeit);
     assert_eq!(game_over(&mut edge).await, EndReason::Forfeit);
@@ -51,6 +62,7 @@ async fn two_who_wait_play_and_their_result_is_recorded_before_it_is_told() {
     for user in users {
         assert_eq!(cluster.store.active_match(user.id).await.unwrap(), None);
     }
+    rally_testkit::eventually(LONG, async || edge.fabric.live().read().await.unwrap().is_empty()).await;
 }
 
 #[tokio::test]

@@ -18,7 +18,10 @@ import {
   type UserInfo,
   type UserStats,
 } from "rally-sdk";
+import { invite, sent } from "../duels.ts";
+import { go } from "../router.ts";
 import { Choice } from "../ui/choice.tsx";
+import { Curve } from "../ui/curve.tsx";
 import { Places } from "../ui/places.tsx";
 import { NAME } from "../ui/who.tsx";
 
@@ -197,6 +200,7 @@ function Profile({ who }: { who: UserInfo }) {
           {now.rank !== null && ` · rank ${now.rank}`} · {now.wins} won, {now.losses} lost
         </p>
       )}
+      {now !== null && <Curve points={now.rating_curve} />}
       <Friends />
       <History who={who.id} />
     </>
@@ -251,6 +255,11 @@ function Friends() {
         {list.value.map(({ user }) => (
           <li key={user.id}>
             {user.name} <span class="hint">{presence.value[user.id] ?? ""}</span>
+            {presence.value[user.id] !== undefined && (
+              <button type="button" class="quiet" disabled={sent.value !== null} onClick={() => invite(user)}>
+                Duel
+              </button>
+            )}
           </li>
         ))}
         {requests.value.map(({ user, direction }) => (
@@ -315,6 +324,9 @@ function History({ who }: { who: Id }) {
               {won ? "Won" : "Lost"} {match.score[own]}:{match.score[1 - own]} against{" "}
               {other.name ?? (other.bot === null ? "a friend" : `the ${other.bot} bot`)}
               <span class="hint"> {match.mode}</span>
+              <button type="button" class="quiet" onClick={() => go(`/match/${match.id}`)}>
+                More about it
+              </button>
             </li>
           );
         })}

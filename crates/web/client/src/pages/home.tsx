@@ -9,6 +9,7 @@ import { go, matchIn } from "../router.ts";
 import * as settings from "../settings.ts";
 import { Chat } from "../ui/chat.tsx";
 import { Choice } from "../ui/choice.tsx";
+import { Live } from "../ui/live.tsx";
 import { Places } from "../ui/places.tsx";
 import { NAME, NameField, SkillChoice } from "../ui/who.tsx";
 import { Wordmark } from "../ui/wordmark.tsx";
@@ -112,6 +113,7 @@ export default function Home() {
             </form>
           )}
           <WatchByLink />
+          <Live />
           <Chat channel="global" />
         </div>
       </main>

@@ -3,8 +3,8 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
-import { explainError, user } from "../app.ts";
-import { leaderboard, type RankedUser } from "rally-sdk";
+import { explainError, session, user } from "../app.ts";
+import { leaderboard, type RankedUser, type Scope } from "rally-sdk";
 import { Choice } from "../ui/choice.tsx";
 import { Places } from "../ui/places.tsx";
 
@@ -13,24 +13,32 @@ const ORDERS: { value: "rating" | "wins"; label: string }[] = [
   { value: "wins", label: "By wins" },
 ];
 
+const SCOPES: { value: Scope; label: string }[] = [
+  { value: "global", label: "Everybody" },
+  { value: "friends", label: "Friends" },
+  { value: "around", label: "Around you" },
+];
+
 export default function Leaderboard() {
+  const scope = useSignal<Scope>("global");
   const by = useSignal<"rating" | "wins">("rating");
   const rows = useSignal<RankedUser[]>([]);
   const next = useSignal<string | null>(null);
   const wrong = useSignal<string | null>(null);
 
   const load = async (cursor: string | null) => {
-    const wanted = by.value;
+    const [wanted, whose] = [by.value, scope.value];
     try {
-      const page = await leaderboard(wanted, cursor);
-      if (by.value !== wanted) return;
+      const token = whose === "global" ? undefined : await session.fresh();
+      const page = await leaderboard(wanted, whose, cursor, token);
+      if (by.value !== wanted || scope.value !== whose) return;
       rows.value = cursor === null ? page.items : [...rows.value, ...page.items];
       [next.value, wrong.value] = [page.next, null];
     } catch (error) {
       wrong.value = explainError(error);
     }
   };
-  useEffect(() => void load(null), [by.value]);
+  useEffect(() => void load(null), [by.value, scope.value]);
 
   return (
     <main class="sheet">
@@ -46,6 +54,17 @@ export default function Leaderboard() {
             by.value = value;
           }}
         />
+        {user.value !== null && (
+          <Choice
+            name="scope"
+            legend="Whom"
+            options={SCOPES}
+            value={scope.value}
+            onChange={(value) => {
+              scope.value = value;
+            }}
+          />
+        )}
         {wrong.value !== null && <p class="notice bad">{wrong.value}</p>}
         <table>
           <thead>
@@ -60,7 +79,7 @@ export default function Leaderboard() {
           <tbody>
             {rows.value.map((row) => (
               <tr key={row.id} class={row.id === user.value?.id ? "you" : ""}>
-                <td>{row.rank}</td>
+                <td>{row.rank ?? "–"}</td>
                 <th scope="row">{row.name}</th>
                 <td>{Math.round(row.rating)}</td>
                 <td>{row.wins}</td>

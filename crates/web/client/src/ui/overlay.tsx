@@ -5,8 +5,9 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
 import { again, connection, enqueue, explain, explainError, newMatch, queue, state, trouble } from "../app.ts";
+import { rematch, rematchAsked, rematchWanted } from "../duels.ts";
 import type { Match, MatchUi } from "../game/match.ts";
-import { type EndReason, type GameOver, type NewMatch, type Pair, type Player, SIDES } from "rally-sdk";
+import { type EndReason, type GameOver, type NewMatch, type Pair, type Player, SIDES, type Skill } from "rally-sdk";
 import { go } from "../router.ts";
 import * as settings from "../settings.ts";
 import { CopyLink } from "./copy-link.tsx";
@@ -231,9 +232,23 @@ function TheEnd({ match, over }: { match: Match; over: GameOver }) {
             Play again
           </button>
         )}
+        {own !== null && queue.value === null && ui.players.every((player) => player?.user != null) && (
+          <Rematch match={match} skill={ui.players[own === "right" ? 1 : 0]?.skill ?? null} />
+        )}
         <Home />
       </div>
     </Card>
+  );
+}
+
+/** The same two once more, if both want it. */
+function Rematch({ match, skill }: { match: Match; skill: Skill | null }) {
+  const asked = rematchAsked.value === match.id;
+  const wanted = rematchWanted.value === match.id;
+  return (
+    <button type="button" class={wanted ? "primary" : ""} disabled={asked} onClick={() => rematch(match.id, skill)}>
+      {asked ? "Waiting for the other…" : wanted ? "Rematch? The other wants one" : "Rematch"}
+    </button>
   );
 }
 

@@ -182,6 +182,48 @@ test("a friend comes by link, on another edge, and a reload keeps the seat", { t
   await button(bob.page, "Really give up?").click();
   await ann.page.getByRole("heading", { name: "Victory" }).waitFor();
   await ann.page.getByText("The other gave up.").waitFor();
+
+  // Once more, if both want it: with the sides swapped.
+  await button(ann.page, "Rematch").click();
+  await button(bob.page, "Rematch? The other wants one").click();
+  await Promise.all([playing(ann.page), playing(bob.page)]);
+  await bob.page.locator(".seat.left .you").waitFor();
+  await button(bob.page, "Give up").click();
+  await button(bob.page, "Really give up?").click();
+  await ann.page.getByRole("heading", { name: "Victory" }).waitFor();
+});
+
+test("a friend on the other edge is invited to a duel, and the match is in both histories", { timeout: 120_000 }, async () => {
+  const names = ["Ann", "Bob"].map((name) => `${name}_${Date.now() % 1e9}`);
+  const [ann, bob] = await Promise.all(
+    names.map(async (name, edge) => {
+      const who = await open(`${name.slice(0, 3)}_friend`, "/account", edge === 0 ? 0 : 1);
+      await who.page.getByText("Sign up", { exact: true }).click();
+      await who.page.getByLabel("Name").fill(name);
+      await who.page.getByLabel("Password").fill("six blue lamps on a boat");
+      await button(who.page, "Create account").click();
+      await button(who.page, "Done").click();
+      return who;
+    }),
+  );
+  await ann!.page.getByLabel("Name of a friend").fill(names[1]!);
+  await button(ann!.page, "Ask").click();
+  await button(bob!.page, "Accept").click({ timeout: 20_000 });
+  await button(ann!.page, "Duel").click({ timeout: 20_000 });
+  const toast = bob!.page.locator(".toast").filter({ hasText: `${names[0]} wants to play` });
+  await toast.waitFor();
+  await bob!.shoot("invited");
+  await button(bob!.page, "Play").click();
+  await Promise.all([playing(ann!.page), playing(bob!.page)]);
+  await button(ann!.page, "Give up").click();
+  await button(ann!.page, "Really give up?").click();
+  await bob!.page.getByRole("heading", { name: "Victory" }).waitFor();
+  await button(bob!.page, "Home").click();
+  await bob!.page.getByRole("link", { name: names[1]! }).click();
+  await bob!.page.locator(".history li").filter({ hasText: `against ${names[0]}` }).waitFor();
+  await button(bob!.page, "More about it").click();
+  await bob!.page.getByRole("heading", { name: new RegExp(`${names[0]} \\d+:\\d+ ${names[1]}`) }).waitFor();
+  await bob!.shoot("match");
 });
 
 test("two play at one keyboard by classic rules", { timeout: 60_000 }, async () => {
