@@ -3,6 +3,7 @@
 //! Whoever adds a route to `routes()` adds it here: one entry of [`Operation`], with types that derive `ToSchema`.
 
 use super::{
+    live::LiveList,
     openapi::{Operation, number, paging, required, text, word},
     schemas,
     types::{
@@ -114,7 +115,10 @@ pub(super) fn operations() -> Vec<Operation> {
             .query(matches_query())
             .gives::<Matches>(200)
             .refuses([404]),
-        op("GET", "/matches", MATCHES, "Everybody's finished matches.").query(matches_query()).gives::<Matches>(200),
+        op("GET", "/matches", MATCHES, "Everybody's finished matches, or those that are played now.")
+            .query(matches_query())
+            .query([word("state", &["finished", "live"], "Those that are played now: then nothing else counts.")])
+            .gives_either::<Matches, LiveList>(200),
         op("POST", "/matches", MATCHES, "Starts a match against the bot, at one keyboard, or by a link.")
             .takes::<NewMatchRequest>()
             .gives::<MatchCreated>(201)
@@ -128,7 +132,11 @@ pub(super) fn operations() -> Vec<Operation> {
             .gives::<Replay>(200)
             .refuses([404]),
         op("GET", "/leaderboard", MATCHES, "Who is best.")
-            .query([word("by", &["rating", "wins"], "By what.")].into_iter().chain(paging()))
+            .query([
+                word("by", &["rating", "wins"], "By what."),
+                word("scope", &["global", "friends", "around"], "Of whom; but for `global` one has to be signed in."),
+            ])
+            .query(paging())
             .gives::<Leaderboard>(200)
             .refuses([401]),
         op("GET", "/stats", MATCHES, "How much is going on.").gives::<Census>(200),

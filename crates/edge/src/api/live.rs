@@ -6,6 +6,7 @@ use rally_fabric::LiveMatch;
 use rally_protocol::client::v1::ErrorCode;
 use rally_units::{MatchId, UserId};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Api;
 use crate::error::Problem;
@@ -18,7 +19,7 @@ const LIVE: &str = "live";
 const LIVE_FOR: Duration = Duration::from_secs(1);
 
 /// `GET /matches?state=live`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LiveList {
     /// The most watched first, at most 50; those that are private are not in it.
     pub items: Vec<LiveView>,
@@ -27,9 +28,10 @@ pub struct LiveList {
 }
 
 /// A match that is played now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LiveView {
     /// The match: to join as a spectator.
+    #[schema(value_type = String, format = Uuid)]
     pub id: MatchId,
     /// Its kind.
     pub mode: String,
@@ -42,9 +44,10 @@ pub struct LiveView {
 }
 
 /// Who plays on a side.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LiveSide {
     /// The user; absent: a bot.
+    #[schema(value_type = Option<String>, format = Uuid)]
     pub user: Option<UserId>,
     /// The name to show.
     pub name: String,

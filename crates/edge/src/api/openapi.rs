@@ -75,6 +75,14 @@ impl Operation {
         self
     }
 
+    /// Gives one of two objects of JSON, by what was asked for.
+    pub(super) fn gives_either<A: ToSchema, B: ToSchema>(mut self, status: u16) -> Self {
+        let either = [self.refer::<A>(), self.refer::<B>()];
+        let content = json!({ "application/json": { "schema": { "anyOf": either } } });
+        self.answers.insert(status.to_string(), json!({ "description": "Done.", "content": content }));
+        self
+    }
+
     /// Names a type that stands only as the parameter of another.
     pub(super) fn names<T: ToSchema>(mut self) -> Self {
         self.refer::<T>();

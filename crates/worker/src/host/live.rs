@@ -1,6 +1,6 @@
 //! What the world may know of the matches played here.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use rally_fabric::{LIVE_MAX, LiveMatch, LivePlayer};
 use rally_protocol::{client::v1::Side, cluster::v1::SeatSpec};
@@ -13,7 +13,7 @@ use super::{
 impl Host {
     /// Those that anybody may watch, the most watched first, the newest of them before others; at most [`LIVE_MAX`].
     pub(crate) fn live_matches(&self) -> Vec<LiveMatch> {
-        let live = self.phases.iter().flat_map(HashMap::values).filter(|hosted| hosted.standing == Standing::Live);
+        let live = self.phases.iter().flat_map(BTreeMap::values).filter(|hosted| hosted.standing == Standing::Live);
         let mut watchable: Vec<&Hosted> = live.filter(|hosted| !hosted.room.is_private()).collect();
         watchable.sort_by_key(|hosted| std::cmp::Reverse((hosted.room.viewers(), hosted.room.id())));
         watchable.truncate(LIVE_MAX);
