@@ -232,7 +232,7 @@ impl VerifyToken for Tokens {
         let claims = self.claims(token, Kind::Access)?;
         let expires_in = Duration::from_secs((claims.exp + LEEWAY.as_secs()).saturating_sub(now_s()));
         let user = UserInfo { id: claims.sub, name: claims.name, guest: claims.guest };
-        Ok(Identity { user, expires_in })
+        Ok(Identity { user, login: claims.sid, expires_in })
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use lettre::message::Mailbox;
 use rally_service::env::{Env, HttpUrl, Key, Origin, Unit, Var};
 use secrecy::ExposeSecret as _;
 
@@ -13,6 +14,8 @@ use crate::{
     address::Addresses,
     auth::SEED_BYTES,
     limits::{LimitsConfig, Rate},
+    mail::MailConfig,
+    oauth::{self, SiteConfig},
     passwords::PasswordConfig,
 };
 
@@ -110,6 +113,18 @@ const COOKIE_SUFFIX: Var = Var::new(
      a host name need different ones, since cookies ignore ports.",
 );
 
+const SMTP_URL: Var = Var::secret(
+    "RALLY_SMTP_URL",
+    Unit::Url,
+    "Where letters are handed in: smtps://NAME:PASSWORD@HOST, or smtp:// with ?tls=required (or without TLS, within a \
+     network of one's own). Unset: no letters are written, and lost passwords are an operator's affair.",
+);
+const MAIL_FROM: Var = Var::new(
+    "RALLY_MAIL_FROM",
+    Unit::Text,
+    "Whom letters are from, such as Rally <rally@rally.example>; goes with RALLY_SMTP_URL.",
+);
+
 /// An edge's own settings.
 #[derive(Debug)]
 pub struct EdgeConfig {
@@ -133,6 +148,10 @@ pub struct EdgeConfig {
     pub background_queue_max: NonZeroUsize,
     /// What the name of the refresh cookie ends with.
     pub cookie_suffix: String,
+    /// Other sites by which people sign in.
+    pub sites: Vec<SiteConfig>,
+    /// Where letters are handed in.
+    pub mail: Option<MailConfig>,
 }
 
 impl EdgeConfig {
@@ -157,6 +176,8 @@ impl EdgeConfig {
         BACKGROUND_THREADS,
         BACKGROUND_QUEUE_MAX,
         COOKIE_SUFFIX,
+        SMTP_URL,
+        MAIL_FROM,
     ];
 
     /// Reads it.
@@ -176,6 +197,14 @@ impl EdgeConfig {
             let plain = suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
             env.check(plain && suffix.len() <= 32, &COOKIE_SUFFIX, "is not up to 32 letters, digits and underscores");
         }
+        let sites = oauth::read(env);
+        let has_sites = sites.as_ref().is_some_and(|sites| !sites.is_empty());
+        env.check(
+            !has_sites || !matches!(public_url, Some(None)),
+            &PUBLIC_URL,
+            "must be set where people sign in by other sites",
+        );
+        let mail = read_mail(env);
         if let Some(keys) = &signing_keys {
             let seeds = keys.iter().all(|key| key.expose_secret().len() == SEED_BYTES);
             env.check(seeds, &SIGNING_KEYS, "has a key that is not 32 bytes long (`rally keys` makes one)");
@@ -191,8 +220,19 @@ impl EdgeConfig {
             background_threads: NonZeroUsize::new(background_threads?)?,
             background_queue_max: NonZeroUsize::new(background_queue_max?)?,
             cookie_suffix: cookie_suffix?.unwrap_or_default(),
+            sites: sites?,
+            mail: mail?,
         })
     }
+}
+
+fn read_mail(env: &mut Env<'_>) -> Option<Option<MailConfig>> {
+    let url = env.optional_secret_url(&SMTP_URL, &["smtp", "smtps"]);
+    let from = env.optional::<String>(&MAIL_FROM);
+    let Some(url) = url? else { return Some(None) };
+    let from = from?.unwrap_or_default().parse::<Mailbox>();
+    env.check(from.is_ok(), &MAIL_FROM, "is not an address such as Rally <rally@rally.example>");
+    Some(Some(MailConfig { url, from: from.ok()? }))
 }
 
 fn read_passwords(env: &mut Env<'_>) -> Option<PasswordConfig> {

@@ -39,12 +39,36 @@ impl RefreshCookie {
         self.keep("", 0)
     }
 
+    /// Keeps what tells that a browser that comes back from another site is the one that was sent there. It comes along
+    /// when that site leads here, which `Strict` would not allow, and to that one place only.
+    pub(crate) fn keep_away(&self, value: &str, max_age_s: u64) -> Option<HeaderValue> {
+        let secure = if self.secure { "; Secure" } else { "" };
+        let name = self.away_name();
+        let cookie = format!("{name}={value}; Path={PATH}/oauth; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}");
+        let mut cookie = HeaderValue::try_from(cookie).ok()?;
+        cookie.set_sensitive(true);
+        Some(cookie)
+    }
+
+    fn away_name(&self) -> String {
+        self.name.replacen("rally_refresh", "rally_away", 1)
+    }
+
+    /// What came along from a browser that was sent to another site.
+    pub(crate) fn read_away<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        cookie_of(headers, &self.away_name())
+    }
+
     /// The token that came along.
     pub(crate) fn read<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
-        let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-        let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.find(|(name, _)| *name == self.name).map(|(_, token)| token).filter(|token| !token.is_empty())
+        cookie_of(headers, &self.name)
     }
+}
+
+fn cookie_of<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == wanted).map(|(_, token)| token).filter(|token| !token.is_empty())
 }
 
 #[cfg(test)]

@@ -142,6 +142,11 @@ impl Problem {
         [head.as_bytes(), b"\r\n", &body].concat()
     }
 
+    /// Its stable code.
+    pub(crate) fn code(&self) -> &'static str {
+        self.0.code
+    }
+
     /// The body, as it travels.
     pub(crate) fn body(&self) -> impl Serialize + '_ {
         Body {

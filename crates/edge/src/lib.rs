@@ -5,6 +5,8 @@
 //! - `social` has channels, presence and friendships: one task.
 //! - [`hub`] knows which connection is in which match, and talks to the workers: one task.
 //!
+//! - [`oauth`] signs people in by other sites, [`mail`] writes letters, [`revoked`] knows who has signed out.
+//!
 //! An edge holds nothing that a reconnect cannot rebuild, and knows no rule of the game.
 
 pub mod address;
@@ -15,7 +17,10 @@ pub mod cookie;
 pub mod error;
 pub mod hub;
 pub mod limits;
+pub mod mail;
+pub mod oauth;
 pub mod passwords;
+pub mod revoked;
 pub mod router;
 pub mod serve;
 pub mod socket;

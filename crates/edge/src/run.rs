@@ -25,7 +25,10 @@ use crate::{
     cookie::RefreshCookie,
     hub::{self, HubConfig},
     limits::{FORGET_EVERY, Limits},
+    mail::{Mail, MailError},
+    oauth::Oauth,
     passwords::{CostError, Passwords},
+    revoked::Revoked,
     router::{Http, router},
     serve::{ServeConfig, serve},
     socket::{Sockets, SocketsConfig},
@@ -73,6 +76,12 @@ pub enum EdgeError {
     /// Passwords cannot be hashed.
     #[error(transparent)]
     Passwords(#[from] CostError),
+    /// Other sites cannot be asked.
+    #[error("cannot ask other sites")]
+    Tls(#[from] rustls::Error),
+    /// Letters cannot be handed in.
+    #[error(transparent)]
+    Mail(#[from] MailError),
     /// The machine has no thread for us.
     #[error("cannot start a background thread")]
     Thread(#[source] std::io::Error),
@@ -103,18 +112,37 @@ pub async fn run(config: EdgeConfig, ports: Ports) -> Result<(), EdgeError> {
     let hub_config = HubConfig { incarnation, keys, fabric: fabric.clone(), store: store.clone() };
     let hub = hub::Handle::start(hub_config, shutdown.clone());
     let edge = config.public_url.clone().unwrap_or_else(|| fabric.node().to_string());
+    let revoked = Revoked::start(fabric.clone(), shutdown.clone());
+    let oauth = match &config.public_url {
+        Some(public_url) if !config.sites.is_empty() => Some(Arc::new(Oauth::new(config.sites, public_url)?)),
+        _ => None,
+    };
+    let mail = config.mail.map(|mail| Mail::start(&mail, store.clone(), shutdown.clone())).transpose()?;
     let sockets_config = SocketsConfig {
         edge: edge.clone(),
         incarnation,
         verify: tokens.clone(),
         limits: limits.clone(),
+        revoked: revoked.clone(),
         fabric: fabric.clone(),
         store: store.clone(),
     };
     let sockets = Sockets::new(sockets_config, hub.clone());
     let forgetting = (limits.clone(), store.clone());
     let router = router(Http {
-        api: Api { tokens, store, fabric, hub: hub.clone(), limits: limits.clone(), background, passwords, cookie },
+        api: Api {
+            tokens,
+            store,
+            fabric,
+            hub: hub.clone(),
+            limits: limits.clone(),
+            background,
+            passwords,
+            cookie,
+            revoked,
+            oauth,
+            mail,
+        },
         sockets: sockets.clone(),
         drain: drain.clone(),
         public_url: config.public_url,

@@ -43,7 +43,13 @@ fn chosen(role: Role) -> BTreeMap<&'static str, String> {
 pub const FROM_POD: &[&str] = &["RALLY_NODE_NAME"];
 
 /// Secrets that a cluster may do without, and so are not in a pod unless an overlay adds them.
-pub const OPTIONAL_SECRETS: &[&str] = &["RALLY_BUS_URLS"];
+pub const OPTIONAL_SECRETS: &[&str] = &[
+    "RALLY_BUS_URLS",
+    "RALLY_OAUTH_42_CLIENT_SECRET",
+    "RALLY_OAUTH_GITHUB_CLIENT_SECRET",
+    "RALLY_OAUTH_GOOGLE_CLIENT_SECRET",
+    "RALLY_SMTP_URL",
+];
 
 /// All variables of a role.
 pub fn variables(role: Role) -> Vec<Variable> {

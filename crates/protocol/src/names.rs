@@ -132,6 +132,17 @@ pub fn cached(what: &str) -> String {
     format!("rally:cache:{what}")
 }
 
+/// A value that is taken once.
+pub fn once(what: &str) -> String {
+    format!("rally:once:{what}")
+}
+
+/// Sorted set: logins that have ended, by the time at which they are forgotten.
+pub const REVOKED: &str = "rally:{revoked}:logins";
+
+/// What changes with each of [`REVOKED`].
+pub const REVOKED_NUMBER: &str = "rally:{revoked}:number";
+
 /// Hash: session -> where it is and what it shows, for all sessions of a user.
 pub fn presence(user: UserId) -> String {
     format!("rally:presence:{user}")

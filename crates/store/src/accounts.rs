@@ -3,13 +3,14 @@
 //! Passwords come here hashed, codes as BLAKE3 hashes; what they are hashes of is known to the caller alone.
 
 use deadpool_postgres::GenericClient;
-use rally_units::UserId;
+use rally_units::{LoginId, UserId};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::{
     Store, StoreError, User, UserKind,
     error::Fault,
+    logins::end_all,
     metrics::failed,
     pool::{execute, query_opt},
     types::text_enum,
@@ -137,20 +138,23 @@ impl Store {
             .await
     }
 
-    /// Whether this is the account's recovery code.
+    /// Whether this is the account's recovery code, or one that was offered to set its password.
     ///
     /// # Errors
     /// The store failed.
     pub async fn is_recovery_code(&self, user: UserId, code: &CodeHash) -> Result<bool, StoreError> {
-        const SQL: &str = "SELECT FROM accounts WHERE user_id = $1 AND recovery_hash = $2";
+        const SQL: &str = "SELECT FROM accounts a WHERE a.user_id = $1 AND (a.recovery_hash = $2 OR EXISTS (
+            SELECT FROM account_codes c WHERE c.user_id = $1 AND c.purpose = 'password' AND c.code_hash = $2
+            AND c.expires_at > now()))";
         self.run("is_recovery_code", async |client| {
             Ok(query_opt(client, SQL, &[&user.as_uuid(), &code.as_slice()]).await?.is_some())
         })
         .await
     }
 
-    /// Sets another password by the account's recovery code, in whose place a new one comes, and ends all logins.
-    /// `false`: it is not the code, or has been used.
+    /// Sets another password by the account's recovery code, or by one that was offered
+    /// ([`Store::offer_password_code`]), and ends all logins: which they were. A new recovery code comes in place of the
+    /// one before. `None`: it is not the code, or has been used.
     ///
     /// # Errors
     /// The store failed.
@@ -160,20 +164,22 @@ impl Store {
         code: &CodeHash,
         password_hash: &str,
         next_code: &CodeHash,
-    ) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE accounts SET password_hash = $3, recovery_hash = $4
-            WHERE user_id = $1 AND recovery_hash = $2";
-        const END: &str = "DELETE FROM logins WHERE user_id = $1";
+    ) -> Result<Option<Vec<LoginId>>, StoreError> {
+        // Both codes are used up by either.
+        const SQL: &str = "WITH offered AS (
+                DELETE FROM account_codes WHERE user_id = $1 AND purpose = 'password' AND expires_at > now()
+                AND (code_hash = $2 OR EXISTS (SELECT FROM accounts WHERE user_id = $1 AND recovery_hash = $2))
+                RETURNING code_hash)
+            UPDATE accounts SET password_hash = $3, recovery_hash = $4
+            WHERE user_id = $1 AND (recovery_hash = $2 OR $2 IN (SELECT code_hash FROM offered))";
         self.run("recover", async |client| {
             let tx = client.transaction().await?;
             let id = user.as_uuid();
             let params = (code.as_slice(), next_code.as_slice());
             let recovered = execute(&tx, SQL, &[&id, &params.0, &password_hash, &params.1]).await? > 0;
-            if recovered {
-                execute(&tx, END, &[&id]).await?;
-            }
+            let ended = if recovered { Some(end_all(&tx, user, None).await?) } else { None };
             tx.commit().await?;
-            Ok(recovered)
+            Ok(ended)
         })
         .await
     }
@@ -189,17 +195,17 @@ impl Store {
     }
 
     /// Forgets a person: name, picture, password, logins, settings. What stays is what belongs to others too: matches,
-    /// played by somebody without a name. Asking again is fine.
+    /// played by somebody without a name. Asking again is fine. Returns the logins that have ended.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn delete_user(&self, user: UserId) -> Result<(), StoreError> {
+    pub async fn delete_user(&self, user: UserId) -> Result<Vec<LoginId>, StoreError> {
         const RENAME: &str = "UPDATE users SET kind = 'guest', name = 'deleted', language = DEFAULT,
                 friend_requests = 'none', last_seen_at = NULL, deleted_at = coalesce(deleted_at, now())
             WHERE id = $1";
         const FORGET: [&str; 6] = [
+            "DELETE FROM identities WHERE user_id = $1",
             "DELETE FROM accounts WHERE user_id = $1",
-            "DELETE FROM logins WHERE user_id = $1",
             "DELETE FROM avatars WHERE user_id = $1",
             "DELETE FROM friendships WHERE low = $1 OR high = $1",
             "DELETE FROM blocks WHERE user_id = $1 OR blocked_id = $1",
@@ -212,8 +218,9 @@ impl Store {
             for statement in FORGET {
                 execute(&tx, statement, &[&id]).await?;
             }
+            let ended = end_all(&tx, user, None).await?;
             tx.commit().await?;
-            Ok(())
+            Ok(ended)
         })
         .await
     }
@@ -246,7 +253,7 @@ async fn register(
 }
 
 /// A statement that returns the user that it wrote.
-fn returning_user(sql: &str) -> String {
+pub(crate) fn returning_user(sql: &str) -> String {
     format!("{sql} RETURNING {USER_COLUMNS}")
 }
 

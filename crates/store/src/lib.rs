@@ -20,12 +20,14 @@
 mod accounts;
 mod boards;
 mod chat;
+mod codes;
 mod config;
 mod create;
 mod error;
 mod finish;
 mod friends;
 mod history;
+mod identities;
 mod logins;
 mod matches;
 mod metrics;
@@ -35,6 +37,7 @@ mod pool;
 mod profiles;
 mod rating;
 mod results;
+mod said;
 mod seats;
 mod second_factor;
 mod states;
@@ -54,6 +57,7 @@ pub use history::matches_sql;
 pub use history::{
     Cursor, ListedMatch, ListedSide, MatchDetail, MatchFilter, MatchSort, PAGE_MAX, Page, RecordedEvent, SideStats,
 };
+pub use identities::{Identity, Linked};
 pub use logins::{AGENT_CHARS_MAX, Exchanged, LOGINS_MAX, Login};
 pub use migrate::{MigrateError, SchemaError, schema_version_needed};
 pub use ownership::ActiveMatch;
@@ -69,6 +73,7 @@ pub use results::{
     EVENTS_MAX, EventKind, FinishError, Finished, MatchEvent, MatchResult, PlayerStats, PowerUps, REPLAY_BYTES_MAX,
     ReplaySegment,
 };
+pub use said::{SAID_MAX, Said};
 pub use seats::ClaimError;
 pub use states::{MatchState, SeatState};
 pub use types::{BotLevel, EndReason, Mode, Owner, Ownership, Score, Seat, Side};

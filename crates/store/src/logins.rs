@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use rally_units::{LoginId, UserId};
 use tokio_postgres::Row;
@@ -127,14 +128,12 @@ impl Store {
             .await
     }
 
-    /// Ends all logins of a user, but for this one. Returns how many.
+    /// Ends all logins of a user, but for this one. Returns which.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn end_logins(&self, user: UserId, except: Option<LoginId>) -> Result<u64, StoreError> {
-        const SQL: &str = "DELETE FROM logins WHERE user_id = $1 AND id IS DISTINCT FROM $2::uuid";
-        let except = except.map(LoginId::as_uuid);
-        self.run("end_logins", async |client| Ok(execute(client, SQL, &[&user.as_uuid(), &except]).await?)).await
+    pub async fn end_logins(&self, user: UserId, except: Option<LoginId>) -> Result<Vec<LoginId>, StoreError> {
+        self.run("end_logins", async |client| end_all(client, user, except).await).await
     }
 
     /// Forgets logins that have expired, some thousands at a time. Returns how many; several nodes may do it at once.
@@ -146,6 +145,17 @@ impl Store {
             SELECT id FROM logins WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)";
         self.run("forget_logins", async |client| Ok(execute(client, SQL, &[&FORGET_MAX]).await?)).await
     }
+}
+
+/// Ends them within what else is done to a user.
+pub(crate) async fn end_all(
+    client: &impl GenericClient,
+    user: UserId,
+    except: Option<LoginId>,
+) -> Result<Vec<LoginId>, Fault> {
+    const SQL: &str = "DELETE FROM logins WHERE user_id = $1 AND id IS DISTINCT FROM $2::uuid RETURNING id";
+    let ended = query(client, SQL, &[&user.as_uuid(), &except.map(LoginId::as_uuid)]).await?;
+    ended.iter().map(|row| Ok(LoginId::from_uuid(row.try_get(0)?))).collect()
 }
 
 fn read(row: &Row) -> Result<Login, Fault> {

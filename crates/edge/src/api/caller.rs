@@ -53,6 +53,9 @@ fn read(headers: &HeaderMap, api: &Api) -> Result<Option<Caller>, Problem> {
     }
     let bearer =
         api.tokens.verify_access(token.trim()).map_err(|refused| Problem::unauthenticated(refused.to_string()))?;
+    if bearer.login.is_some_and(|login| api.revoked.is_revoked(login)) {
+        return Err(Problem::unauthenticated("the login has ended; sign in again"));
+    }
     api.limits.request_of_user(bearer.user.id)?;
     Ok(Some(Caller { user: bearer.user, login: bearer.login }))
 }
@@ -65,6 +68,8 @@ pub(crate) struct From {
     pub(crate) agent: String,
     /// The refresh token in its cookie.
     cookie: Option<String>,
+    /// What its other cookie says, if it was sent to another site to sign in.
+    away: Option<String>,
     /// Whether it comes from one of our own pages, and says so.
     own_page: bool,
 }
@@ -82,6 +87,13 @@ impl From {
     }
 }
 
+impl From {
+    /// What was given to the browser before it was sent to another site.
+    pub(crate) fn away(&self) -> Option<&str> {
+        self.away.as_deref()
+    }
+}
+
 impl FromRequestParts<Api> for From {
     type Rejection = Infallible;
 
@@ -91,6 +103,7 @@ impl FromRequestParts<Api> for From {
             && parts.extensions.get::<Origins>().is_some_and(|origins| origins.admit(&parts.headers));
         let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         let cookie = api.cookie.read(&parts.headers).map(str::to_owned);
-        Ok(Self { address, agent: agent.to_owned(), cookie, own_page })
+        let away = api.cookie.read_away(&parts.headers).map(str::to_owned);
+        Ok(Self { address, agent: agent.to_owned(), cookie, away, own_page })
     }
 }

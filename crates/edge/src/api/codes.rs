@@ -11,15 +11,15 @@ const GROUP: usize = 5;
 const TEXT_BYTES_MAX: usize = 64;
 
 /// A code and what is kept of it.
-pub(super) struct Code {
+pub struct Code {
     /// To be shown once.
-    pub(super) text: String,
+    pub text: String,
     /// To be kept.
-    pub(super) hash: CodeHash,
+    pub hash: CodeHash,
 }
 
 /// A code of so many random bytes.
-pub(super) fn generate<const BYTES: usize>() -> Code {
+pub fn generate<const BYTES: usize>() -> Code {
     let letters = Secret::from(entropy::random_bytes::<BYTES>().to_vec()).to_base32();
     let hash = digest(&letters);
     let mut text = String::with_capacity(letters.len() * 2);
@@ -33,7 +33,7 @@ pub(super) fn generate<const BYTES: usize>() -> Code {
 }
 
 /// What would be kept of this code, however it was typed: in lower case, with or without dashes and blanks.
-pub(super) fn hash(text: &str) -> CodeHash {
+pub fn hash(text: &str) -> CodeHash {
     let typed = text.bytes().take(TEXT_BYTES_MAX);
     let letters: String =
         typed.filter(u8::is_ascii_alphanumeric).map(|letter| char::from(letter.to_ascii_uppercase())).collect();

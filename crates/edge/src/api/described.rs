@@ -7,10 +7,10 @@ use super::{
     openapi::{Operation, number, paging, required, text, word},
     schemas,
     types::{
-        Befriend, Census, Channels, ChatMessageView, Friends, GuestRequest, Leaderboard, LoginRequest, LogoutRequest,
-        MatchCreated, MatchEvents, MatchView, Matches, Me, NewMatchRequest, Page, PatchMe, Proof, PublicUser,
-        RecoverRequest, RecoveryCodes, RefreshRequest, RegisterRequest, Replay, Sessions, SignedIn, SomeUser, TotpCode,
-        TotpEnrolment, UserStats, Users,
+        Befriend, Census, Channels, ChatMessageView, ForgotRequest, Friends, GuestRequest, Leaderboard, LoginRequest,
+        LogoutRequest, MatchCreated, MatchEvents, MatchView, Matches, Me, NewMatchRequest, OauthSites, OauthStart,
+        Page, PatchMe, Proof, PublicUser, RecoverRequest, RecoveryCodes, RefreshRequest, RegisterRequest, Replay,
+        Sessions, SignedIn, SomeUser, TotpCode, TotpEnrolment, UserStats, Users,
     },
 };
 
@@ -76,6 +76,34 @@ pub(super) fn operations() -> Vec<Operation> {
         op("POST", "/auth/password", SIGN_IN, "Changes the password, and ends all other logins.")
             .takes::<schemas::ChangePasswordRequest>()
             .gives_nothing(),
+        op(
+            "POST",
+            "/auth/forgot",
+            SIGN_IN,
+            "Has a letter with a code for /auth/recover written, if the account has an address.",
+        )
+        .takes::<ForgotRequest>()
+        .gives_nothing(),
+        op("PUT", "/auth/email", SIGN_IN, "Has a code sent to an address, to which letters shall go from then on.")
+            .takes::<schemas::EmailRequest>()
+            .gives_nothing(),
+        op("POST", "/auth/email/confirm", SIGN_IN, "Confirms the address by its code.")
+            .takes::<TotpCode>()
+            .gives_nothing(),
+        op("GET", "/auth/oauth", SIGN_IN, "Other sites by which one can sign in.").gives::<OauthSites>(200),
+        op("GET", "/auth/oauth/{provider}/start", SIGN_IN, "Sends a browser to that site.")
+            .leads_elsewhere()
+            .refuses([404]),
+        op("POST", "/auth/oauth/{provider}/start", SIGN_IN, "Says where to send the browser; whoever asks is linked.")
+            .gives::<OauthStart>(200)
+            .refuses([401, 404]),
+        op("GET", "/auth/oauth/{provider}/callback", SIGN_IN, "Where that site sends the browser back to.")
+            .query([
+                required(text("state", "^.{1,2048}$", "What the browser was sent away with.")),
+                text("code", "^.{1,2048}$", "What that site gave it."),
+            ])
+            .leads_elsewhere()
+            .refuses([404]),
         op(
             "POST",
             "/auth/totp/enrol",

@@ -38,7 +38,7 @@ pub(super) async fn requests(State(api): State<Api>, caller: Caller) -> Result<J
     Ok(Json(Friends { items: requests.into_iter().map(view).collect() }))
 }
 
-fn view(one: Acquaintance, direction: Option<&'static str>) -> FriendView {
+pub(super) fn view(one: Acquaintance, direction: Option<&'static str>) -> FriendView {
     FriendView {
         user: UserInfo { id: one.user, name: one.name, guest: one.kind == UserKind::Guest },
         since: one.since,

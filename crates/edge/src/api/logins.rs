@@ -18,7 +18,7 @@ use super::{
 use crate::error::Problem;
 
 /// Ends the login of the token that came along: the refresh token, the cookie's, or the access token; or all of its
-/// user's. Access tokens that are out there are good for the rest of their quarter of an hour.
+/// user's. Its access tokens are refused from then on, and sockets that were opened with them are closed.
 pub(super) async fn logout(
     State(api): State<Api>,
     caller: Option<Caller>,
@@ -40,8 +40,12 @@ pub(super) async fn logout(
         (None, None) => return Err(Problem::unauthenticated("no token")),
     };
     match login {
-        _ if request.everywhere => _ = api.store.end_logins(user, None).await?,
-        Some(login) => _ = api.store.end_login(user, login).await?,
+        _ if request.everywhere => api.end_logins(user, None).await?,
+        Some(login) => {
+            api.store.end_login(user, login).await?;
+            // Also when it is gone from there: an earlier try may have come that far.
+            api.revoked.revoke(&[login]).await;
+        }
         None => {}
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
@@ -73,5 +77,9 @@ pub(super) async fn revoke(
 ) -> Result<StatusCode, Problem> {
     let none = || Problem::new(ErrorCode::NotFound, "you have no such session");
     let id: LoginId = id.parse().map_err(|_| none())?;
-    if api.store.end_login(caller.user.id, id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(none()) }
+    if !api.store.end_login(caller.user.id, id).await? {
+        return Err(none());
+    }
+    api.revoked.revoke(&[id]).await;
+    Ok(StatusCode::NO_CONTENT)
 }

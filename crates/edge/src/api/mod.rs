@@ -13,14 +13,17 @@ mod avatars;
 mod body;
 mod caller;
 mod channels;
-mod codes;
+pub mod codes;
 mod described;
+mod email;
+mod export;
 mod friends;
 mod history;
 mod ids;
 pub mod live;
 mod logins;
 mod matches;
+mod oauth;
 pub mod openapi;
 mod password;
 mod query;
@@ -39,6 +42,7 @@ use http::Method;
 use rally_fabric::Fabric;
 use rally_protocol::client::v1::ErrorCode;
 use rally_store::Store;
+use rally_units::{LoginId, UserId};
 
 use crate::{
     auth::Tokens,
@@ -47,7 +51,10 @@ use crate::{
     error::Problem,
     hub,
     limits::{Class, Limits},
+    mail::Mail,
+    oauth::Oauth,
     passwords::Passwords,
+    revoked::Revoked,
 };
 
 /// What handlers need.
@@ -69,6 +76,21 @@ pub struct Api {
     pub passwords: Passwords,
     /// Where browsers keep their refresh tokens.
     pub cookie: RefreshCookie,
+    /// Logins that have ended.
+    pub revoked: Arc<Revoked>,
+    /// Other sites by which people sign in, if any.
+    pub oauth: Option<Arc<Oauth>>,
+    /// Letters, if there is a server for them.
+    pub mail: Option<Mail>,
+}
+
+impl Api {
+    /// Ends all logins of a user, but for this one, with everything that was opened by them.
+    async fn end_logins(&self, user: UserId, except: Option<LoginId>) -> Result<(), Problem> {
+        let ended = self.store.end_logins(user, except).await?;
+        self.revoked.revoke(&ended).await;
+        Ok(())
+    }
 }
 
 /// The routes below `/api`.
@@ -131,6 +153,13 @@ fn routes() -> Vec<Route> {
     route!(GET get "/auth/sessions", Signed, Auth, logins::list);
     route!(DELETE delete "/auth/sessions/{id}", Signed, Auth, logins::revoke);
     route!(POST post "/auth/password", Account, Auth, password::change);
+    route!(POST post "/auth/forgot", Anybody, Auth, email::forgot);
+    route!(PUT put "/auth/email", Account, Auth, email::put);
+    route!(POST post "/auth/email/confirm", Account, Auth, email::confirm);
+    route!(GET get "/auth/oauth", Anybody, Auth, oauth::sites);
+    route!(GET get "/auth/oauth/{provider}/start", Anybody, Auth, oauth::go);
+    route!(POST post "/auth/oauth/{provider}/start", Anybody, Auth, oauth::start);
+    route!(GET get "/auth/oauth/{provider}/callback", Anybody, Auth, oauth::callback);
     route!(POST post "/auth/totp/enrol", Account, Auth, totp::enrol);
     route!(POST post "/auth/totp/confirm", Account, Auth, totp::confirm);
     route!(POST post "/auth/totp/disable", Account, Auth, totp::disable);
@@ -139,7 +168,7 @@ fn routes() -> Vec<Route> {
     route!(GET get "/users/me", Signed, Read, users::me);
     route!(PATCH patch "/users/me", Signed, Read, users::patch);
     route!(DELETE delete "/users/me", Signed, Read, users::delete);
-    route!(GET get "/users/me/export", Signed, Read, users::export);
+    route!(GET get "/users/me/export", Signed, Read, export::get);
     route!(PUT put "/users/me/avatar", Signed, Read, avatars::put);
     route!(DELETE delete "/users/me/avatar", Signed, Read, avatars::delete);
     route!(GET get "/users/{id}", Signed, Read, users::get);

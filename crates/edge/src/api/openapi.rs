@@ -102,7 +102,6 @@ impl Operation {
     }
 
     /// Leads a browser elsewhere.
-    #[allow(dead_code, reason = "sign-in by others uses it")]
     pub(super) fn leads_elsewhere(mut self) -> Self {
         let location = json!({ "schema": { "type": "string" }, "description": "Where to go." });
         self.answers.insert("303".into(), json!({ "description": "Elsewhere.", "headers": { "Location": location } }));

@@ -13,13 +13,25 @@ use super::{
     types::{ChangePasswordRequest, Proof, RecoverRequest, Username},
 };
 use crate::{error::Problem, passwords};
+use jiff::{SignedDuration, Timestamp};
 use rally_store::Credentials;
+
+/// How long a sign-in by another site stands in for a password.
+const NEW_FOR: SignedDuration = SignedDuration::from_mins(10);
 
 /// Proves once more that the caller is the owner of the account, before something that cannot be undone.
 pub(super) async fn prove(api: &Api, caller: Caller, from: &From, proof: Proof) -> Result<Credentials, Problem> {
     let caller = caller.account()?;
     let gone = || Problem::unauthenticated("the account is gone");
     let credentials = api.store.credentials_of(caller.user.id).await?.ok_or_else(gone)?;
+    if credentials.password_hash.is_empty() {
+        // There is none to be given. Who has signed in by the other site just now has proved as much.
+        let logins = api.store.logins(caller.user.id).await?;
+        let own = logins.iter().find(|login| caller.login == Some(login.id));
+        let is_new = own.is_some_and(|own| Timestamp::now().duration_since(own.created_at) < NEW_FOR);
+        let again = || Problem::unauthenticated("sign in again by the other site, then do it within ten minutes");
+        return if is_new { Ok(credentials) } else { Err(again()) };
+    }
     // Names of accounts have this form.
     let name = Username::try_from(credentials.user.name.clone()).map_err(|_| Problem::internal())?;
     let attempt = Attempt::begin(api, &name, from.address).await?;
@@ -45,7 +57,7 @@ pub(super) async fn change(
     let credentials = prove(&api, caller, &from, request.proof).await?;
     let hash = api.passwords.hash(request.new_password).await?;
     api.store.set_password(credentials.user.id, &hash).await?;
-    api.store.end_logins(credentials.user.id, login).await?;
+    api.end_logins(credentials.user.id, login).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -67,9 +79,8 @@ pub(super) async fn recover(
     }
     second_factor(&api, &credentials, request.totp.as_deref()).await?;
     let next = codes::generate::<16>();
-    if !api.store.recover(credentials.user.id, &code, &hash, &next.hash).await? {
-        return Err(wrong());
-    }
+    let ended = api.store.recover(credentials.user.id, &code, &hash, &next.hash).await?.ok_or_else(wrong)?;
+    api.revoked.revoke(&ended).await;
     attempt.succeeded().await;
     SignIn::of(credentials.user).in_cookie(request.cookie).with_recovery_code(next.text).begin(&api, &from).await
 }

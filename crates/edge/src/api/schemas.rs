@@ -103,6 +103,21 @@ pub(crate) struct ChangePasswordRequest {
     new_password: String,
 }
 
+/// `PUT /auth/email`.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it is described, never made")]
+pub(crate) struct EmailRequest {
+    /// The password.
+    #[schema(format = Password, min_length = 1, max_length = 256)]
+    password: String,
+    /// The second factor, where there is one.
+    #[schema(max_length = 64)]
+    totp: Option<String>,
+    /// Where letters shall go.
+    #[schema(format = Email, max_length = 254)]
+    email: String,
+}
+
 /// All that is kept of somebody, but for secrets.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "it is described, never made")]
@@ -111,8 +126,18 @@ pub(crate) struct Export {
     me: super::types::Me,
     /// How one does.
     statistics: super::types::UserStats,
+    /// Where letters go.
+    email: Option<String>,
+    /// By which other sites one signs in: `provider`, `email`, `since`.
+    identities: Vec<serde_json::Value>,
     /// Where one is signed in: `agent`, `created_at`, `last_used_at`.
     sessions: Vec<serde_json::Value>,
+    /// One's friends, and those with whom a request waits.
+    friends: Vec<super::types::FriendView>,
+    /// Whom one blocks.
+    blocks: Vec<super::types::FriendView>,
+    /// The last 10,000 things that one has said: `channel`, `offset`, `edits`, `text`, `sent_at`.
+    messages: Vec<serde_json::Value>,
     /// One's last 1,000 matches.
     matches: Vec<super::types::MatchSummary>,
 }

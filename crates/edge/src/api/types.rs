@@ -21,6 +21,9 @@ use crate::passwords::{self, PASSWORD_BYTES_MAX};
 /// Bytes of a code at most, however it is typed.
 const CODE_BYTES_MAX: usize = 64;
 
+/// Bytes of an address for letters.
+const EMAIL_CHARS_MAX: usize = 254;
+
 /// A user's name: 3 to 20 letters, digits and underscores of ASCII, so that no two look the same.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
@@ -256,6 +259,82 @@ impl ReadFields for TotpCode {
         let code = code(fields, "code")?;
         fields.check(code.is_some(), "code", "missing");
         Some(Self { code: code? })
+    }
+}
+
+/// `POST /auth/forgot`.
+#[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
+pub struct ForgotRequest {
+    /// The account whose password is lost.
+    pub username: Username,
+}
+
+impl ReadFields for ForgotRequest {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        Some(Self { username: fields.required("username")? })
+    }
+}
+
+/// `PUT /auth/email`.
+pub struct EmailRequest {
+    /// The password, and the second factor.
+    pub proof: Proof,
+    /// Where letters shall go.
+    pub email: String,
+}
+
+impl ReadFields for EmailRequest {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let proof = Proof::read(fields);
+        let email = fields.required::<String>("email");
+        if let Some(email) = &email {
+            let fits = email.len() <= EMAIL_CHARS_MAX && email.parse::<lettre::Address>().is_ok();
+            fields.check(fits, "email", "expected an address such as ada@rally.example");
+        }
+        Some(Self { proof: proof?, email: email? })
+    }
+}
+
+/// A site by which one can sign in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OauthSite {
+    /// For `/auth/oauth/{provider}/start`.
+    pub name: String,
+    /// What people call it.
+    pub label: String,
+}
+
+/// `GET /auth/oauth`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OauthSites {
+    /// Those that are configured.
+    pub items: Vec<OauthSite>,
+}
+
+/// `POST /auth/oauth/{provider}/start`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OauthStart {
+    /// Where the browser shall go.
+    pub url: String,
+}
+
+/// `GET /auth/oauth/{provider}/callback`, as that site sends a browser there.
+#[derive(Clone)]
+pub struct OauthCallback {
+    /// What we gave the browser to take along.
+    pub state: String,
+    /// What is exchanged; absent if the person did not want to.
+    pub code: Option<String>,
+}
+
+impl ReadFields for OauthCallback {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let state = fields.required::<String>("state");
+        let code = fields.optional::<String>("code");
+        for (field, text) in [("state", state.as_ref()), ("code", code.as_ref().and_then(Option::as_ref))] {
+            fields.check(text.is_none_or(|text| (1..=TOKEN_BYTES_MAX).contains(&text.len())), field, "too long");
+        }
+        Some(Self { state: state?, code: code? })
     }
 }
 

@@ -3,19 +3,17 @@
 use axum::{
     Json,
     extract::{Path, State},
-    response::{IntoResponse as _, Response},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use rally_fabric::QueueStatus;
 use rally_protocol::client::v1::ErrorCode;
-use rally_store::{ChangeProfileError, LeaderboardSort, MatchFilter, MatchSort, Profile, ProfileChange, UserKind};
+use rally_store::{ChangeProfileError, LeaderboardSort, Profile, ProfileChange, UserKind};
 use rally_units::UserId;
 
 use super::{
     Api,
     body::Body,
     caller::{Caller, From},
-    history::listed,
     ids::UserPath,
     matches::queue_status,
     password::prove,
@@ -24,15 +22,12 @@ use super::{
 };
 use crate::error::Problem;
 
-/// Matches of an export.
-const EXPORTED_MATCHES_MAX: usize = 1_000;
-
 /// Who one is, what one has chosen, and where one is.
 pub(super) async fn me(State(api): State<Api>, Caller { user, .. }: Caller) -> Result<Json<Me>, Problem> {
     read_me(&api, user.id).await.map(Json)
 }
 
-async fn read_me(api: &Api, user: UserId) -> Result<Me, Problem> {
+pub(super) async fn read_me(api: &Api, user: UserId) -> Result<Me, Problem> {
     let (profile, seat, status) =
         tokio::join!(api.store.profile(user), api.store.active_match(user), queue_status(api, user));
     let queue = match status? {
@@ -74,39 +69,10 @@ pub(super) async fn delete(
         let caller = Caller { user: rally_protocol::client::v1::UserInfo { guest: false, ..caller.user }, ..caller };
         prove(&api, caller, &from, proof).await?;
     }
-    api.store.delete_user(user).await?;
+    let ended = api.store.delete_user(user).await?;
+    api.revoked.revoke(&ended).await;
     tracing::info!(%user, "a user is forgotten");
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// All that is kept of oneself, but for secrets, as a file.
-pub(super) async fn export(State(api): State<Api>, Caller { user, .. }: Caller) -> Result<Response, Problem> {
-    let me = read_me(&api, user.id).await?;
-    let logins = api.store.logins(user.id).await?;
-    let stats = read_stats(&api, user.id).await?;
-    let filter = MatchFilter { user: Some(user.id), mode: None };
-    let mut matches = Vec::new();
-    let mut from = None;
-    while matches.len() < EXPORTED_MATCHES_MAX {
-        let page = api.store.matches(filter, MatchSort::Newest, from, rally_store::PAGE_MAX).await?;
-        matches.extend(page.items.into_iter().map(listed));
-        from = page.next;
-        if from.is_none() {
-            break;
-        }
-    }
-    let sessions: Vec<_> = logins
-        .into_iter()
-        .map(|login| {
-            serde_json::json!({
-                "agent": login.agent, "created_at": login.created_at, "last_used_at": login.last_used_at,
-            })
-        })
-        .collect();
-    let file = serde_json::json!({ "me": me, "statistics": stats, "sessions": sessions, "matches": matches });
-    let disposition = HeaderValue::from_static("attachment; filename=\"rally.json\"");
-    let no_store = HeaderValue::from_static("no-store");
-    Ok(([(header::CONTENT_DISPOSITION, disposition), (header::CACHE_CONTROL, no_store)], Json(file)).into_response())
 }
 
 /// Somebody.
@@ -147,7 +113,7 @@ pub(super) async fn stats(
     read_stats(&api, profile.user.id).await.map(Json)
 }
 
-async fn read_stats(api: &Api, id: UserId) -> Result<UserStats, Problem> {
+pub(super) async fn read_stats(api: &Api, id: UserId) -> Result<UserStats, Problem> {
     let (user, totals, curve, rank) = tokio::join!(
         api.store.user(id),
         api.store.player_totals(id),

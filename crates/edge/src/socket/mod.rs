@@ -19,22 +19,24 @@ use std::{
 use rally_fabric::Fabric;
 use rally_protocol::client::v1::UserInfo;
 use rally_store::Store;
-use rally_units::Incarnation;
+use rally_units::{Incarnation, LoginId};
 use tokio_util::task::TaskTracker;
 
 pub(crate) use outgoing::Snapshot;
-pub(crate) use peer::{ConnId, SharedPeer};
+pub(crate) use peer::{ConnId, Peer, SharedPeer};
 pub(crate) use services::KeptSession;
 use services::Services;
 pub(crate) use task::serve;
 
-use crate::{hub, limits::Limits, metrics::Metrics, social};
+use crate::{hub, limits::Limits, metrics::Metrics, revoked::Revoked, social};
 
 /// Who a token speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The user.
     pub user: UserInfo,
+    /// Where the user is signed in, if the token says so.
+    pub login: Option<LoginId>,
     /// For how long the token is good.
     pub expires_in: Duration,
 }
@@ -48,6 +50,9 @@ pub enum TokenRefused {
     /// Not ours, or changed.
     #[error("the token is not valid")]
     Invalid,
+    /// Its user has signed out.
+    #[error("the login has ended")]
+    SignedOut,
 }
 
 /// Verifies access tokens. Called once per `hello` and `auth`; must not block.
@@ -62,6 +67,7 @@ pub struct Sockets {
     pub(crate) social: social::Handle,
     pub(crate) verify: Arc<dyn VerifyToken>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) revoked: Arc<Revoked>,
     services: Services,
     pub(crate) metrics: Metrics,
     pub(crate) tasks: TaskTracker,
@@ -78,6 +84,8 @@ pub struct SocketsConfig {
     pub verify: Arc<dyn VerifyToken>,
     /// How many of them a user may have.
     pub limits: Arc<Limits>,
+    /// Logins that have ended.
+    pub revoked: Arc<Revoked>,
     /// Redis.
     pub fabric: Fabric,
     /// Postgres.
@@ -87,7 +95,7 @@ pub struct SocketsConfig {
 impl Sockets {
     /// Sockets that talk to this hub. To be made within a tokio runtime.
     pub fn new(config: SocketsConfig, hub: hub::Handle) -> Arc<Self> {
-        let SocketsConfig { edge, incarnation, verify, limits, fabric, store } = config;
+        let SocketsConfig { edge, incarnation, verify, limits, revoked, fabric, store } = config;
         let social = social::Handle::start(fabric.clone(), store.clone(), hub.clone());
         let services = Services::new(edge, incarnation, fabric, store);
         Arc::new(Self {
@@ -95,6 +103,7 @@ impl Sockets {
             social,
             verify,
             limits,
+            revoked,
             services,
             metrics: Metrics::new(),
             tasks: TaskTracker::new(),

@@ -34,7 +34,7 @@ use tungstenite::{
 };
 
 use super::{
-    Identity, Sockets,
+    Identity, Sockets, TokenRefused,
     peer::{ConnId, Effect, Effects, Peer, SharedPeer},
     services::{Answer, Slow},
 };
@@ -200,7 +200,12 @@ impl Task {
     }
 
     fn verify(&mut self, now: Instant, token: &Token) {
-        let effects = match self.sockets.verify.verify(token) {
+        // Noted before it counts: a login that ends from now on closes this connection.
+        let verified = self.sockets.verify.verify(token).and_then(|identity| match identity.login {
+            Some(login) if !self.sockets.revoked.opened(login, &self.peer) => Err(TokenRefused::SignedOut),
+            _ => Ok(identity),
+        });
+        let effects = match verified {
             Ok(identity) => {
                 let verified = Verified { user: identity.user.id, expires: now + identity.expires_in };
                 if self.identity.is_none() {

@@ -125,7 +125,7 @@ async fn a_guest_becomes_an_account() {
     let again = json!({ "username": "Ada2", "password": GOOD });
     browser.post(REGISTER, &again).await.problem(403, "forbidden");
     browser.token = Some(text(&guest, "access_token").to_owned());
-    browser.post(REGISTER, &again).await.problem(403, "forbidden");
+    browser.post(REGISTER, &again).await.problem(401, "unauthenticated");
     browser.token = Some("garbage".into());
     browser.post(REGISTER, &again).await.problem(401, "unauthenticated");
 }

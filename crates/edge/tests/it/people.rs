@@ -269,11 +269,19 @@ async fn who_wants_to_be_forgotten_is() {
     let site = cluster.site(Bounds::default()).await;
     let ((ada, a), (grace, b)) = (account(&site, "Ada").await, account(&site, "Grace").await);
     let id = played(&cluster, Mode::Ranked, a, b).await;
+    assert_eq!(ada.post("/api/v1/friends/requests", &json!({ "user": b })).await.status, 201);
+    let said = rally_store::NewMessage { user: a, nonce: "n".into(), text: "hello".into(), edits: None };
+    cluster.store.append_messages("global", &[said]).await.unwrap();
     let export = ada.get("/api/v1/users/me/export").await;
     assert!(export.header("content-disposition").unwrap().starts_with("attachment"));
     let file = export.json();
     assert_eq!((&file["me"]["user"]["name"], &file["matches"][0]["id"]), (&json!("Ada"), &json!(id)));
     assert!(!export.text().contains("argon2"));
+    assert_eq!((&file["friends"][0]["user"]["name"], &file["friends"][0]["direction"]), (&json!("Grace"), &json!("outgoing")));
+    assert_eq!((&file["messages"][0]["text"], &file["messages"][0]["channel"]), (&json!("hello"), &json!("global")));
+    for kept in ["email", "identities", "sessions", "blocks", "statistics"] {
+        assert!(file.get(kept).is_some(), "{kept}");
+    }
 
     let json_type = || Some(("content-type", "application/json"));
     let delete = async |body: Value| ada.send_with(Method::DELETE, ME, json_type(), Body::from(body.to_string())).await;
@@ -311,6 +319,13 @@ fn expected(method: &Method, path: &str) -> Option<[u16; 3]> {
         ("POST /auth/totp/enrol", FORBIDDEN),
         ("POST /auth/totp/confirm", FORBIDDEN),
         ("POST /auth/totp/disable", FORBIDDEN),
+        ("POST /auth/forgot", OPEN),
+        ("PUT /auth/email", FORBIDDEN),
+        ("POST /auth/email/confirm", FORBIDDEN),
+        ("GET /auth/oauth", [200, 200, 200]),
+        ("GET /auth/oauth/{provider}/start", [404, 404, 404]),
+        ("POST /auth/oauth/{provider}/start", [404, 404, 404]),
+        ("GET /auth/oauth/{provider}/callback", OPEN),
         ("GET /users", BODY),
         ("GET /users/me", SIGNED),
         ("PATCH /users/me", SIGNED),
@@ -366,10 +381,13 @@ async fn every_route_answers_each_role_as_the_table_says() {
     // What is for accounts is refused to guests whose request is sound.
     let mut guest = site.browser();
     guest.sign_in("visitor").await;
-    let sound = json!({ "password": GOOD, "new_password": "six blue lamps on a boat", "code": "000000" });
-    for (_, path, access, _) in table() {
+    let sound = json!({ "password": GOOD, "new_password": "six blue lamps on a boat", "code": "000000",
+        "email": "ada@rally.test" });
+    for (method, path, access, _) in table() {
         if access == Access::Account {
-            guest.post(&format!("/api/v1{path}"), &sound).await.problem(403, "forbidden");
+            let json = Some(("content-type", "application/json"));
+            let body = Body::from(sound.to_string());
+            guest.send_with(method, &format!("/api/v1{path}"), json, body).await.problem(403, "forbidden");
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What is kept in Redis for others to find: owners, sessions, directors' leases.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use rally_fabric::{Owned, Owner};
 use rally_protocol::names;
 use rally_testkit::{Redis, RedisCluster, eventually};
-use rally_units::{Epoch, Incarnation, MatchId, NodeId};
+use rally_units::{Epoch, Incarnation, LoginId, MatchId, NodeId};
 
 use crate::support::{LONG, clock, match_id, node, session_id, user_id};
 
@@ -110,6 +112,43 @@ async fn directors(url: &str) {
     eventually(LONG, async || in_a.clone().try_hold().await.expect("asked")).await;
 }
 
+async fn once(url: &str) {
+    let node = node(url, "once").await;
+    let once = node.fabric.once();
+    let name = session_id().to_string();
+    assert_eq!(once.take(&name).await.expect("asked"), None);
+    once.put(&name, Bytes::from_static(b"\x00x"), LONG).await.expect("put");
+    let (first, second) = tokio::join!(once.take(&name), once.take(&name));
+    let taken = [first, second].map(|taken| taken.expect("asked")).into_iter().flatten().collect::<Vec<_>>();
+    assert_eq!(taken, [Bytes::from_static(b"\x00x")], "one of two gets it");
+    once.put(&name, Bytes::from_static(b"x"), Duration::from_millis(1)).await.expect("put");
+    eventually(LONG, async || once.take(&name).await.expect("asked").is_none()).await;
+}
+
+async fn revocations(url: &str) {
+    let node = node(url, "revocations").await;
+    let revoked = node.fabric.revocations();
+    let before = revoked.since(0).await.expect("asked");
+    let [a, b, soon] = std::array::from_fn(|_| LoginId::from_bytes(*session_id().as_bytes()));
+    revoked.add(&[], LONG).await.expect("nothing");
+    assert_eq!(revoked.since(before.number).await.expect("asked").logins, [], "nothing has changed");
+    revoked.add(&[soon], Duration::from_millis(1)).await.expect("added");
+    revoked.add(&[a, b], LONG).await.expect("added");
+    let read = revoked.since(before.number).await.expect("asked");
+    assert!(read.number > before.number);
+    for login in [a, b] {
+        let kept = read.logins.iter().find(|(each, _)| *each == login).expect("it is there").1;
+        assert!(kept <= LONG && kept > LONG / 2, "{kept:?}");
+    }
+    assert_eq!(revoked.since(read.number).await.expect("asked").logins, []);
+    // What no token needs any more is not read.
+    eventually(LONG, async || {
+        let all = revoked.since(before.number).await.expect("asked").logins;
+        all.iter().all(|(login, _)| *login != soon)
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn on_a_standalone_server() {
     let redis = Redis::start().await;
@@ -117,6 +156,8 @@ async fn on_a_standalone_server() {
     sessions(&redis.url()).await;
     invites(&redis.url()).await;
     directors(&redis.url()).await;
+    once(&redis.url()).await;
+    revocations(&redis.url()).await;
     // Nothing is left for ever.
     let node = node(&redis.url(), "last").await;
     let (id, session) = (match_id(), session_id());
@@ -135,4 +176,6 @@ async fn on_a_cluster() {
     sessions(&cluster.url()).await;
     invites(&cluster.url()).await;
     directors(&cluster.url()).await;
+    once(&cluster.url()).await;
+    revocations(&cluster.url()).await;
 }

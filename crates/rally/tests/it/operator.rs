@@ -1,4 +1,4 @@
-//! `rally cluster`: what an operator sees.
+//! `rally cluster`: what an operator sees. `rally admin`: what an operator does for people.
 
 use rally_client::{
     Encoding,
@@ -7,7 +7,7 @@ use rally_client::{
 use serde_json::Value;
 
 use crate::support::{
-    LONG, Player, Site, pair_ready,
+    LONG, Player, Site, http, pair_ready,
     process::{Vars, run, said},
 };
 
@@ -84,4 +84,32 @@ async fn moves_a_match_and_drains_a_node() {
     rally_testkit::eventually_ok(LONG, async || hosts_are(first).await).await;
     let joined = one.join(match_id, JoinAs::Player).await;
     assert_eq!(joined.match_id, match_id, "play goes on");
+}
+
+#[tokio::test]
+async fn helps_who_has_lost_a_password() {
+    let site = Site::start().await;
+    let edge = site.edge("edge-1", &[]).await;
+    let admin = |args: &[&str]| run(&[&["admin"], args].concat(), &site.vars());
+    let code_of = |out: &std::process::Output| said(out).lines().last().unwrap().to_owned();
+
+    let made = admin(&["create", "Boss"]);
+    assert!(made.status.success() && said(&made).contains("Boss is an operator's account"), "{}", said(&made));
+    let recover = async |name: &str, code: &str, password: &str| {
+        let body = serde_json::json!({ "username": name, "recovery_code": code, "new_password": password });
+        http::post([127, 0, 0, 1], edge.port, "/api/v1/auth/recover", &[], &body.to_string()).await.status
+    };
+    let code = code_of(&made);
+    assert_eq!(recover("boss", &code, "correct horse battery staple").await, 200);
+    assert_eq!(recover("boss", &code, "six blue lamps on a boat").await, 401, "it is good once");
+    let again = admin(&["create", "boss"]);
+    assert!(again.status.success() && said(&again).contains("is an operator from now on"), "{}", said(&again));
+
+    let reset = admin(&["reset", "boss", "--totp"]);
+    assert!(reset.status.success() && said(&reset).contains("second factor of Boss is gone"), "{}", said(&reset));
+    assert_eq!(recover("boss", &code_of(&reset), "six blue lamps on a boat").await, 200);
+    for (args, fault) in [(["reset", "nobody"], "no account"), (["create", "a b"], "is no name")] {
+        let refused = admin(&args);
+        assert!(!refused.status.success() && said(&refused).contains(fault), "{}", said(&refused));
+    }
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use rally_store::{CodeHash, Exchanged, LOGINS_MAX, NewAccount, RegisterError, Role, UserKind};
+use rally_store::{CodeHash, Exchanged, Identity, LOGINS_MAX, NewAccount, RegisterError, Role, UserKind};
 use rally_units::{LoginId, UserId};
 use uuid::Uuid;
 
@@ -128,9 +128,9 @@ async fn logins_are_listed_ended_and_forgotten() {
     assert!(t.store.end_login(ada, first).await.unwrap());
     assert!(!t.store.end_login(ada, first).await.unwrap());
     let third = t.store.start_login(ada, "third", DAY).await.unwrap();
-    assert_eq!(t.store.end_logins(ada, Some(third)).await.unwrap(), 1);
+    assert_eq!(t.store.end_logins(ada, Some(third)).await.unwrap().len(), 1);
     assert_eq!(t.store.logins(ada).await.unwrap().len(), 1);
-    assert_eq!(t.store.end_logins(ada, None).await.unwrap(), 1);
+    assert_eq!(t.store.end_logins(ada, None).await.unwrap(), [third]);
 }
 
 #[tokio::test]
@@ -150,13 +150,63 @@ async fn a_recovery_code_sets_a_password_once() {
     let t = setup().await;
     let ada = account(&t, "ada").await;
     let login = t.store.start_login(ada, "", DAY).await.unwrap();
-    assert!(!t.store.recover(ada, &[8; 32], "new", &[9; 32]).await.unwrap());
+    assert!(t.store.recover(ada, &[8; 32], "new", &[9; 32]).await.unwrap().is_none());
     assert!(t.store.is_recovery_code(ada, &[7; 32]).await.unwrap());
-    assert!(t.store.recover(ada, &[7; 32], "new", &[9; 32]).await.unwrap());
-    assert!(!t.store.recover(ada, &[7; 32], "newer", &[9; 32]).await.unwrap());
+    assert!(t.store.recover(ada, &[7; 32], "new", &[9; 32]).await.unwrap().is_some());
+    assert!(t.store.recover(ada, &[7; 32], "newer", &[9; 32]).await.unwrap().is_none());
     assert_eq!(t.store.credentials("ada").await.unwrap().unwrap().password_hash, "new");
     assert_eq!(t.store.exchange(login, 1, DAY).await.unwrap(), Exchanged::Gone);
-    assert!(t.store.recover(ada, &[9; 32], "newest", &[1; 32]).await.unwrap());
+    assert!(t.store.recover(ada, &[9; 32], "newest", &[1; 32]).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_code_that_was_handed_out_sets_a_password_once_and_in_time() {
+    let t = setup().await;
+    let ada = account(&t, "ada").await;
+    let login = t.store.start_login(ada, "", DAY).await.unwrap();
+    assert!(t.store.offer_password_code(ada, &[3; 32], std::time::Duration::ZERO).await.unwrap());
+    assert!(!t.store.is_recovery_code(ada, &[3; 32]).await.unwrap(), "too late");
+    assert!(t.store.recover(ada, &[3; 32], "new", &[9; 32]).await.unwrap().is_none());
+    assert!(t.store.offer_password_code(ada, &[4; 32], DAY).await.unwrap());
+    assert!(!t.store.is_recovery_code(ada, &[3; 32]).await.unwrap(), "another one is in its place");
+    assert_eq!(t.store.recover(ada, &[4; 32], "new", &[9; 32]).await.unwrap(), Some(vec![login]));
+    assert!(t.store.recover(ada, &[4; 32], "newer", &[9; 32]).await.unwrap().is_none());
+    // The recovery code of before has gone with it, and takes one that waits along.
+    assert!(t.store.recover(ada, &[7; 32], "newer", &[8; 32]).await.unwrap().is_none());
+    assert!(t.store.offer_password_code(ada, &[5; 32], DAY).await.unwrap());
+    assert!(t.store.recover(ada, &[9; 32], "newest", &[8; 32]).await.unwrap().is_some());
+    assert!(t.store.recover(ada, &[5; 32], "last", &[1; 32]).await.unwrap().is_none());
+    let [guest] = t.guests().await;
+    assert!(!t.store.offer_password_code(guest, &[6; 32], DAY).await.unwrap(), "guests have no password");
+}
+
+#[tokio::test]
+async fn an_identity_is_one_accounts() {
+    let t = setup().await;
+    let [guest, other] = t.guests().await;
+    let github = Identity { provider: "github", subject: "1", email: Some("a@rally.test") };
+    assert_eq!(t.store.user_of_identity(github).await.unwrap(), None);
+    let made = t.store.register_identity("octo", &[1; 32], github, Some(guest)).await.unwrap();
+    assert_eq!((made.id, made.name.as_str()), (guest, "octo"));
+    assert_eq!(t.store.user_of_identity(github).await.unwrap(), Some(made));
+    // Neither its name nor itself a second time, and nothing half-way.
+    let taken = t.store.register_identity("OCTO", &[1; 32], Identity { subject: "2", ..github }, Some(other)).await;
+    assert!(matches!(taken, Err(RegisterError::UsernameTaken)));
+    let twice = t.store.register_identity("octo2", &[1; 32], github, Some(other)).await;
+    assert!(matches!(twice, Err(RegisterError::UsernameTaken)));
+    assert_eq!(t.store.credentials_of(other).await.unwrap(), None);
+    let again = t.store.register_identity("octo3", &[1; 32], Identity { subject: "3", ..github }, Some(guest)).await;
+    assert!(matches!(again, Err(RegisterError::NotAGuest)));
+    // One of each site; guests have none.
+    assert!(!t.store.link_identity(guest, Identity { subject: "4", ..github }).await.unwrap());
+    let google = Identity { provider: "google", subject: "1", email: None };
+    assert!(t.store.link_identity(guest, google).await.unwrap());
+    assert!(!t.store.link_identity(other, Identity { subject: "5", ..google }).await.unwrap());
+    let linked = t.store.identities(guest).await.unwrap();
+    let linked: Vec<_> = linked.iter().map(|one| (one.provider.as_str(), one.email.as_deref())).collect();
+    assert_eq!(linked, [("github", Some("a@rally.test")), ("google", None)]);
+    t.store.delete_user(guest).await.unwrap();
+    assert_eq!(t.store.user_of_identity(github).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ import {
   Refused,
   type ServerMessage,
   Session,
+  type SignIn,
   type Skill,
   type Status,
   type Storage,
@@ -175,6 +176,11 @@ export async function logIn(credentials: Credentials): Promise<void> {
   become(await session.logIn(credentials));
 }
 
+/** Goes on as whoever another way of signing in leads to. */
+export async function enter(answer: Promise<SignIn>): Promise<void> {
+  become(session.enter(await answer));
+}
+
 /** Makes an account, of the guest that one is. Returns the code for a forgotten password. */
 export async function register(credentials: Credentials): Promise<string> {
   const code = await session.register(credentials);
@@ -189,8 +195,16 @@ export async function logOut(): Promise<void> {
   signOut();
 }
 
-// A new tab of a browser in which an account is signed in.
-if (session.user === null && settings.account.value) {
+if (location.pathname === "/account" && new URLSearchParams(location.search).has("by")) {
+  // Back from another site: the cookie says who one is now, whatever this tab was before.
+  history.replaceState(null, "", "/account");
+  void session
+    .restore()
+    .then((who) => {
+      if (who !== null) become(who);
+    })
+    .catch(() => {});
+} else if (session.user === null && settings.account.value) {
   void session
     .restore()
     .then((who) => {

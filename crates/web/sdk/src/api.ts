@@ -141,6 +141,33 @@ export function logIn(credentials: Credentials): Promise<SignIn> {
   return post("", "/auth/login", { ...credentials, cookie: true });
 }
 
+export interface SignInSite {
+  /** For `leaveFor`. */
+  name: string;
+  /** What people call it. */
+  label: string;
+}
+
+/** Other sites by which one can sign in. */
+export function signInSites(): Promise<{ items: SignInSite[] }> {
+  return call("GET", "", "/auth/oauth");
+}
+
+/** Where to send the browser so that it signs in by that site. Whose token this is, is linked; a guest becomes an account. */
+export function leaveFor(site: string, token?: string): Promise<{ url: string }> {
+  return post("", `/auth/oauth/${encodeURIComponent(site)}/start`, {}, token);
+}
+
+/** Has a letter with a code written, if the account has an address. */
+export function forgot(username: string): Promise<void> {
+  return post("", "/auth/forgot", { username });
+}
+
+/** Sets another password by a code. */
+export function recover(username: string, code: string, newPassword: string): Promise<SignIn> {
+  return post("", "/auth/recover", { username, recovery_code: code, new_password: newPassword, cookie: true });
+}
+
 /** `origin`: of the edge to ask; empty for the one that served this page. Without a token: by the cookie. */
 export function refresh(origin: string, refreshToken: string | null): Promise<SignIn> {
   return post(origin, "/auth/refresh", refreshToken === null ? {} : { refresh_token: refreshToken });

@@ -51,6 +51,11 @@ export class Session implements Tokens {
     return this.#keep(await logIn(credentials)).user;
   }
 
+  /** Goes on as whoever another way of signing in has led to. */
+  enter(answer: SignIn): UserInfo {
+    return this.#keep(answer).user;
+  }
+
   /** Makes an account, of the guest that one is. Returns what stands in for a forgotten password. */
   async register(credentials: Credentials): Promise<string> {
     const guest = this.#kept?.user.guest === true ? await this.fresh().catch(() => undefined) : undefined;

@@ -1,6 +1,7 @@
 //! What most tests begin with.
 
 mod client;
+pub(crate) mod provider;
 pub(crate) mod site;
 mod worker;
 
@@ -20,6 +21,7 @@ use rally_edge::{
     address::Addresses,
     hub::{Handle, HubConfig},
     limits::{Limits, LimitsConfig, Rate},
+    revoked::Revoked,
     socket::{Identity, Sockets, SocketsConfig, TokenRefused, VerifyToken},
     ws,
 };
@@ -85,6 +87,7 @@ impl Cluster {
             incarnation,
             verify: Arc::new(Names),
             limits: limits(),
+            revoked: Revoked::start(fabric.clone(), shutdown.clone()),
             fabric: fabric.clone(),
             store: self.store.clone(),
         };
@@ -201,6 +204,7 @@ impl VerifyToken for Names {
         match token.split(':').collect::<Vec<_>>()[..] {
             ["user", id, name, seconds] => Ok(Identity {
                 user: UserInfo { id: id.parse().unwrap(), name: name.into(), guest: true },
+                login: None,
                 expires_in: Duration::from_secs(seconds.parse().unwrap()),
             }),
             ["expired"] => Err(TokenRefused::Expired),

@@ -22,7 +22,10 @@ use rally_edge::{
     cookie::RefreshCookie,
     hub::{Handle, HubConfig},
     limits::{Limits, LimitsConfig, Rate},
+    mail::{Mail, MailConfig},
+    oauth::{Oauth, SiteConfig},
     passwords::{PasswordConfig, Passwords},
+    revoked::Revoked,
     router::{Http, router},
     serve::{ServeConfig, serve},
     socket::{Sockets, SocketsConfig},
@@ -52,6 +55,10 @@ pub(crate) struct Bounds {
     pub(crate) passwords: PasswordConfig,
     /// Threads, and jobs that may wait for them.
     pub(crate) background: [usize; 2],
+    /// Other sites by which people sign in.
+    pub(crate) sites: Vec<SiteConfig>,
+    /// Where letters are handed in.
+    pub(crate) mail: Option<MailConfig>,
 }
 
 /// The cheapest there is: what is tested is not Argon2.
@@ -88,6 +95,8 @@ impl Default for Bounds {
             allowed_origins: Vec::new(),
             passwords: cheap_passwords(),
             background: [2, 64],
+            sites: Vec::new(),
+            mail: None,
         }
     }
 }
@@ -135,11 +144,13 @@ impl Cluster {
         let hub = Handle::start(hub_config, shutdown.clone());
         let tokens = Arc::new(Tokens::new([&SEED[..]]).unwrap());
         let limits = bounds.limits();
+        let revoked = Revoked::start(fabric.clone(), shutdown.clone());
         let config = SocketsConfig {
             edge: name,
             incarnation,
             verify: tokens.clone(),
             limits: limits.clone(),
+            revoked: revoked.clone(),
             fabric: fabric.clone(),
             store: store.clone(),
         };
@@ -147,6 +158,10 @@ impl Cluster {
         let drain = Drain::new();
         let [threads, queue_max] = bounds.background.map(|n| NonZeroUsize::new(n).unwrap());
         let background = Background::start(threads, queue_max).unwrap();
+        // Where browsers come back to from another site.
+        let public_url = bounds.public_url.as_deref().unwrap_or("http://rally.test");
+        let oauth = (!bounds.sites.is_empty()).then(|| Arc::new(Oauth::new(bounds.sites, public_url).unwrap()));
+        let mail = bounds.mail.map(|mail| Mail::start(&mail, store.clone(), shutdown.clone()).unwrap());
         let router = router(Http {
             api: Api {
                 tokens: tokens.clone(),
@@ -157,6 +172,9 @@ impl Cluster {
                 passwords: Passwords::new(bounds.passwords, background.clone()).unwrap(),
                 background,
                 cookie: RefreshCookie::new("_test", bounds.public_url.as_deref()),
+                revoked,
+                oauth,
+                mail,
             },
             sockets,
             drain: drain.clone(),

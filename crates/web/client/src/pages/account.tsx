@@ -22,6 +22,7 @@ import { invite, sent } from "../duels.ts";
 import { go } from "../router.ts";
 import { Choice } from "../ui/choice.tsx";
 import { Curve } from "../ui/curve.tsx";
+import { Forgotten, OtherSites } from "../ui/other-ways.tsx";
 import { Places } from "../ui/places.tsx";
 import { NAME } from "../ui/who.tsx";
 
@@ -166,6 +167,8 @@ function Entrance({ guest, onCode }: { guest: UserInfo | null; onCode: (code: st
       <button type="submit" class="primary" disabled={busy.value}>
         {way.value === "up" ? "Create account" : "Enter"}
       </button>
+      {way.value === "in" && <Forgotten username={username.value} />}
+      <OtherSites />
     </form>
   );
 }
