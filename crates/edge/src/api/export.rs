@@ -37,12 +37,11 @@ pub(super) async fn get(State(api): State<Api>, caller: Caller) -> Result<Respon
             break;
         }
     }
-    let sessions = store.logins(user).await?.into_iter().map(|login| {
-        json!({ "agent": login.agent, "created_at": login.created_at, "last_used_at": login.last_used_at })
-    });
+    let sessions = store.logins(user).await?.into_iter().map(
+        |login| json!({ "agent": login.agent, "created_at": login.created_at, "last_used_at": login.last_used_at }),
+    );
     let identities = store.identities(user).await?.into_iter();
-    let identities =
-        identities.map(|one| json!({ "provider": one.provider, "email": one.email, "since": one.since }));
+    let identities = identities.map(|one| json!({ "provider": one.provider, "email": one.email, "since": one.since }));
     let friends = store.acquaintances(user, true).await?.into_iter().map(|friend| view(friend, None));
     let requests = store.acquaintances(user, false).await?.into_iter().map(|request| {
         let direction = if request.is_incoming { "incoming" } else { "outgoing" };

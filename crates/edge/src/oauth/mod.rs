@@ -11,6 +11,7 @@ mod config;
 mod outbound;
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -104,7 +105,8 @@ pub struct Oauth {
     /// What comes before the paths of callbacks.
     public_url: String,
     outbound: Outbound,
-    keys: Mutex<Option<(Instant, Arc<JwkSet>)>>,
+    /// The keys of each site, and since when they are known.
+    keys: Mutex<HashMap<&'static str, (Instant, Arc<JwkSet>)>>,
 }
 
 impl Oauth {
@@ -248,7 +250,8 @@ impl Oauth {
 
     /// The site's keys, with the one of this name if it has it by now.
     async fn keys_with(&self, config: &SiteConfig, kid: &str) -> Result<Arc<JwkSet>, OauthError> {
-        let known = self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let site = config.site.as_str();
+        let known = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(site).cloned();
         if let Some((since, keys)) = known {
             let age = since.elapsed();
             if (keys.find(kid).is_some() && age < KEYS_FOR) || age < KEYS_AGAIN_AFTER {
@@ -258,7 +261,7 @@ impl Oauth {
         let read = self.get(&config.endpoints.jwks, None).await?;
         let keys: JwkSet = serde_json::from_value(read).map_err(|_| OauthError::Refused("the site's keys are none"))?;
         let keys = Arc::new(keys);
-        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), keys.clone()));
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(site, (Instant::now(), keys.clone()));
         Ok(keys)
     }
 }

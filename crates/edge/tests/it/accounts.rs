@@ -207,8 +207,14 @@ async fn one_signs_out_here_there_and_everywhere() {
         left += usize::from(refresh(&browser, token).await.status == 200);
     }
     assert_eq!(left, 2, "one was ended by its id");
+    // What has ended does nothing any more.
+    browser.post(LOGOUT, &json!({ "everywhere": true })).await.problem(401, "unauthenticated");
+    let again = login(&anonymous, "ada", GOOD).await.json();
+    browser.token = Some(text(&again, "access_token").to_owned());
+    assert_eq!(browser.get(SESSIONS).await.json()["sessions"].as_array().unwrap().len(), 3);
     assert_eq!(browser.post(LOGOUT, &json!({ "everywhere": true })).await.status, 204);
-    assert_eq!(browser.get(SESSIONS).await.json()["sessions"], json!([]));
+    browser.get(SESSIONS).await.problem(401, "unauthenticated");
+    refresh(&browser, &again["refresh_token"]).await.problem(401, "unauthenticated");
 }
 
 #[tokio::test]

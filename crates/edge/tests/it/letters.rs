@@ -112,8 +112,6 @@ async fn a_letter_brings_another_password() {
     assert_eq!(put_email(&ada, json!({ "email": "Ada@rally.test", "password": GOOD })).await.status, 204);
     let (letter, code) = inbox.next().await;
     assert!(letter.contains("To: ada@rally.test") && letter.contains("From: Rally <rally@rally.test>"), "{letter}");
-    // It counts only once its reader has shown to read it.
-    assert_eq!(site.browser().post(FORGOT, &json!({ "username": "ada" })).await.status, 204);
     let confirm = async |code: &str| ada.post("/api/v1/auth/email/confirm", &json!({ "code": code })).await;
     assert_eq!(confirm("ABCDE-FGHIJ").await.fields(), ["code"]);
     assert_eq!(confirm(&code).await.status, 204);

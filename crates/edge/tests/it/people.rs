@@ -277,7 +277,10 @@ async fn who_wants_to_be_forgotten_is() {
     let file = export.json();
     assert_eq!((&file["me"]["user"]["name"], &file["matches"][0]["id"]), (&json!("Ada"), &json!(id)));
     assert!(!export.text().contains("argon2"));
-    assert_eq!((&file["friends"][0]["user"]["name"], &file["friends"][0]["direction"]), (&json!("Grace"), &json!("outgoing")));
+    assert_eq!(
+        (&file["friends"][0]["user"]["name"], &file["friends"][0]["direction"]),
+        (&json!("Grace"), &json!("outgoing"))
+    );
     assert_eq!((&file["messages"][0]["text"], &file["messages"][0]["channel"]), (&json!("hello"), &json!("global")));
     for kept in ["email", "identities", "sessions", "blocks", "statistics"] {
         assert!(file.get(kept).is_some(), "{kept}");

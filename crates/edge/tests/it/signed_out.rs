@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::support::{
-    Client, Cluster,
+    Client, Cluster, LONG,
     site::{Bounds, Browser, Site},
 };
 
 const GOOD: &str = "correct horse battery staple";
-/// From the end of a login until every edge knows.
-const KNOWN_WITHIN: Duration = Duration::from_secs(2);
+/// From the end of a login until every edge knows: 2 s, and as much again for a machine that does other things.
+const KNOWN_WITHIN: Duration = Duration::from_secs(4);
 
 fn with_token(site: &Site, signed_in: &Value) -> Browser {
     let mut browser = site.browser();
@@ -54,10 +54,8 @@ async fn its_sockets_close_and_its_tokens_are_refused_at_every_edge() {
     assert_eq!(late.closed().await, 4401);
     // An edge that starts later knows, too.
     let later = cluster.site(Bounds::default()).await;
-    rally_testkit::eventually(KNOWN_WITHIN, async || {
-        with_token(&later, &phone).get("/api/v1/users/me").await.status == 401
-    })
-    .await;
+    rally_testkit::eventually(LONG, async || with_token(&later, &phone).get("/api/v1/users/me").await.status == 401)
+        .await;
     // Others of the same user stay, until all are ended.
     assert_eq!(with_token(&there, &laptop).get("/api/v1/users/me").await.status, 200);
     let everywhere = with_token(&here, &tablet).post("/api/v1/auth/logout", &json!({ "everywhere": true })).await;
