@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The figures of docs/BENCHMARKS.md, on this machine: what a tick costs, what the machine can do at best (`swarm floor`),
-# and how many matches a whole cluster carries while the load runs on the same cores. Takes some minutes.
+# how many matches a whole cluster carries while the load runs on the same cores, and how much can be said to 1,000 at
+# once. Takes some minutes.
 #
 # By environment: MATCHES="100 200 400 450" (one run each), BENCH_S=30 (length of a run), BENCH_ONLY=micro|floor|cluster.
 set -euo pipefail
@@ -62,6 +63,11 @@ if wanted cluster; then
     "$swarm" api --edges "${edges%%,*}" --rate 1000 --duration-s "$bench_s" --json "$logs/swarm-api-rate.json" \
         --expect 'p95_ms<=200,errors<=0' | tee "$logs/swarm-api-rate.log" || true
     wait "$playing_pid" || true
+    stop_cluster
+    say "one channel read by 1,000 on two edges"
+    mkdir -p "$dir/chat"
+    start_cluster "$rally" "$dir/chat"
+    run_swarm_chat "$swarm" 1000 "$logs/swarm-chat.json" --ramp-per-s 200 | tee "$logs/swarm-chat.log" || true
     stop_cluster
     say "memory of 8,000 idle connections"
     mkdir -p "$dir/idle"

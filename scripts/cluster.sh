@@ -5,6 +5,7 @@
 #                                sets edges (their URLs, separated by a comma) and cluster_pid
 #   stop_cluster                 ends it and waits; fails when it does not go by itself
 #   run_swarm PROGRAM PLAYERS SECONDS JSON...   the load generator against $edges
+#   run_swarm_chat PROGRAM READERS JSON...      one channel in which more and more is said
 #   run_swarm_idle PROGRAM CONNECTIONS JSON...  connections that do nothing, and the memory that they cost
 # shellcheck shell=bash
 # shellcheck source=scripts/lib.sh
@@ -83,4 +84,10 @@ run_swarm_idle() {
     local program=$1 connections=$2 json=$3
     shift 3
     "$program" idle --edges "$edges" --under "$cluster_pid" --connections "$connections" --json "$json" "$@"
+}
+
+run_swarm_chat() {
+    local program=$1 readers=$2 json=$3
+    shift 3
+    "$program" chat --edges "$edges" --under "$cluster_pid" --readers "$readers" --json "$json" "$@"
 }

@@ -23,6 +23,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::{
     bucket::Bucket,
+    classes::MessageClass,
     limits::{
         DETAIL_CHARS_MAX, FAULTS_BURST, FAULTS_PER_S, HELLO_WITHIN, MATCHES_PER_CONNECTION_MAX, MESSAGES_BURST,
         MESSAGES_PER_S, PING_IDLE, PING_IN_MATCH, SILENCE_IDLE, SILENCE_IN_MATCH,
@@ -221,6 +222,8 @@ pub struct Connection {
     heard: Instant,
     pinged: bool,
     messages: Bucket,
+    /// Of each class of messages.
+    classes: [Bucket; MessageClass::ALL.len()],
     faults: Bucket,
     standings: SmallVec<[Standing; 1]>,
 }
@@ -237,6 +240,7 @@ impl Connection {
             heard: now,
             pinged: false,
             messages: Bucket::default(),
+            classes: Default::default(),
             faults: Bucket::default(),
             standings: SmallVec::new(),
         }
@@ -455,6 +459,12 @@ impl Connection {
     }
 
     fn request(&mut self, now: Instant, of: &'static str, message: ClientMessage) -> Outputs {
+        // A type without a class is as rare as the rarest, until a test has found it.
+        let class = MessageClass::of(of).unwrap_or(MessageClass::Session);
+        let (per_s, burst) = class.rate();
+        if !self.classes[class as usize].take(now, per_s, burst) {
+            return refuse(ErrorCode::RateLimited, "too many messages of this kind", of, class.label());
+        }
         let request = match message {
             ClientMessage::Hello(_) => {
                 let error = refusal(ErrorCode::InvalidInput, "hello has been answered", Some(of));
@@ -569,5 +579,6 @@ fn refusal(code: ErrorCode, detail: &str, of: Option<&'static str>) -> ErrorMess
         detail: detail.chars().take(DETAIL_CHARS_MAX).collect(),
         of: of.map(str::to_owned),
         match_id: None,
+        until: None,
     }
 }

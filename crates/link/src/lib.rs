@@ -11,6 +11,7 @@
 pub mod asked;
 pub mod backlog;
 pub mod bucket;
+pub mod classes;
 pub mod connection;
 pub mod inputs;
 pub mod limits;
@@ -19,6 +20,7 @@ mod standing;
 
 pub use asked::Asked;
 pub use backlog::{Backlog, Overflow};
+pub use classes::{CLASSES, MessageClass};
 pub use connection::{Close, Connection, Frame, Output, Outputs, Request, Talk, Verified};
 pub use inputs::{Kept, SeatInputs};
 pub use relay::{Attach, Refusal, Relay};

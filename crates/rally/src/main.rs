@@ -37,13 +37,12 @@ enum Command {
     Worker(NodeArgs),
     /// Brings the database to this version.
     Migrate,
-    /// Looks after accounts: makes operators, helps who has lost a password.
-    #[command(subcommand)]
-    Admin(admin::Doing),
     /// Shows the nodes of a cluster and its matches; drains a node, moves a match.
     Cluster(cluster::ClusterArgs),
     /// Plays stored matches again.
     Replay(replay::ReplayArgs),
+    /// What operators do with people: accounts, reports of abuse, slow channels.
+    Admin(admin::AdminArgs),
     /// Asks a node's admin port whether it may have traffic; exits with 0 or 1.
     Health,
     /// Prints new keys: for the cluster's bundles and for access tokens.
@@ -64,9 +63,9 @@ fn main() -> ExitCode {
         .mut_subcommand("edge", |edge| edge.after_help(help(&edge::vars())))
         .mut_subcommand("worker", |worker| worker.after_help(help(&worker::vars())))
         .mut_subcommand("migrate", |migrate| migrate.after_help(help(&migrate::vars())))
-        .mut_subcommand("admin", |admin| admin.after_help(help(&admin::vars())))
         .mut_subcommand("cluster", |cluster| cluster.after_help(help(&cluster::vars())))
         .mut_subcommand("replay", |replay| replay.after_help(help(&replay::vars())))
+        .mut_subcommand("admin", |admin| admin.after_help(help(&admin::vars())))
         .mut_subcommand("health", |health| health.after_help(help(&[rally_service::admin::VARS])))
         .mut_subcommand("dev", |dev| dev.after_help(help(&[dev::VARS])));
     let cli = match Cli::from_arg_matches(&command.get_matches()) {
@@ -87,9 +86,9 @@ fn main() -> ExitCode {
             Command::Edge(args) => edge::run(args.check_config).await,
             Command::Worker(args) => worker::run(args.check_config).await,
             Command::Migrate => migrate::run().await,
-            Command::Admin(doing) => admin::run(doing).await,
             Command::Cluster(args) => cluster::run(args).await,
             Command::Replay(args) => replay::run(args).await,
+            Command::Admin(args) => admin::run(args).await,
             Command::Health => admin_client::health().await,
             Command::Keys => keys::print(),
         }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     Store, StoreError, User, UserKind,
     error::Fault,
+    groups,
     logins::end_all,
     metrics::failed,
     pool::{execute, query_opt},
@@ -194,8 +195,9 @@ impl Store {
             .await
     }
 
-    /// Forgets a person: name, picture, password, logins, settings. What stays is what belongs to others too: matches,
-    /// played by somebody without a name. Asking again is fine. Returns the logins that have ended.
+    /// Forgets a person: name, picture, password, logins, settings, groups, notifications. What stays is what belongs to
+    /// others too: matches and messages, of somebody without a name. Asking again is fine. Returns the logins that have
+    /// ended.
     ///
     /// # Errors
     /// The store failed.
@@ -203,26 +205,33 @@ impl Store {
         const RENAME: &str = "UPDATE users SET kind = 'guest', name = 'deleted', language = DEFAULT,
                 friend_requests = 'none', last_seen_at = NULL, deleted_at = coalesce(deleted_at, now())
             WHERE id = $1";
-        const FORGET: [&str; 6] = [
+        const FORGET: [&str; 7] = [
             "DELETE FROM identities WHERE user_id = $1",
+            "DELETE FROM notifications WHERE user_id = $1",
             "DELETE FROM accounts WHERE user_id = $1",
             "DELETE FROM avatars WHERE user_id = $1",
             "DELETE FROM friendships WHERE low = $1 OR high = $1",
             "DELETE FROM blocks WHERE user_id = $1 OR blocked_id = $1",
             "DELETE FROM channel_reads WHERE user_id = $1",
         ];
-        self.run("delete_user", async |client| {
+        let forgotten = self.run("delete_user", async |client| {
             let tx = client.transaction().await?;
             let id = user.as_uuid();
+            // Channels are locked before users.
+            let groups = groups::forget(&tx, user).await?;
             execute(&tx, RENAME, &[&id]).await?;
             for statement in FORGET {
                 execute(&tx, statement, &[&id]).await?;
             }
             let ended = end_all(&tx, user, None).await?;
             tx.commit().await?;
-            Ok(ended)
-        })
-        .await
+            Ok((ended, groups))
+        });
+        let (ended, groups) = forgotten.await?;
+        for group in groups {
+            self.clear_group(group).await;
+        }
+        Ok(ended)
     }
 }
 

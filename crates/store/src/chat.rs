@@ -2,15 +2,23 @@
 //!
 //! Messages are appended many at a time, under the lock of their channel's row. So offsets rise in the order of
 //! commits: who has read up to one has read everything before it. An edit is a message of its own that names the one
-//! whose text it replaces; with an empty text it takes it back.
+//! whose text it replaces; with an empty text it takes it back, and then what it said is deleted.
 
-use std::collections::HashMap;
+mod append;
+mod mentions;
+mod own;
+mod search;
 
-use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use rally_units::UserId;
 use tokio_postgres::Row;
 use uuid::Uuid;
+
+pub use mentions::MENTIONS_MAX;
+pub use own::{OwnChannel, OwnGroup, UNREAD_MAX};
+pub use search::{SEARCH_CHARS_MAX, SearchHit};
+#[doc(hidden)]
+pub use search::{SEARCH_MESSAGES_SQL, channel_query};
 
 use crate::{
     Store, StoreError, UserKind,
@@ -32,6 +40,8 @@ pub struct NewMessage {
     pub text: String,
     /// The offset of the message whose text this is to be.
     pub edits: Option<u64>,
+    /// Who is named in it.
+    pub mentions: Vec<UserId>,
 }
 
 /// What became of it.
@@ -46,6 +56,18 @@ pub enum Appended {
     },
     /// It edits what is not there, is somebody else's, or is older than five minutes.
     NotEditable,
+    /// The sender is in the group no longer, or one of the two of a direct channel blocks the other.
+    NotAllowed,
+    /// The sender is to say nothing here until then.
+    Muted {
+        /// When it is over.
+        until: Timestamp,
+    },
+    /// The channel is slow, and the sender was too quick.
+    TooSoon {
+        /// When the next message is let through.
+        until: Timestamp,
+    },
 }
 
 /// A message.
@@ -61,12 +83,14 @@ pub struct Message {
     pub kind: UserKind,
     /// The sender's name, as it is now.
     pub name: String,
-    /// What was said.
+    /// What was said; empty: it was taken back.
     pub text: String,
     /// The sender's own mark.
     pub nonce: String,
     /// The offset of the message whose text this is.
     pub edits: Option<u64>,
+    /// Who is named in it.
+    pub mentions: Vec<UserId>,
     /// When.
     pub sent_at: Timestamp,
 }
@@ -80,7 +104,8 @@ pub struct Stretch {
     pub last_offset: u64,
 }
 
-const COLUMNS: &str = "m.message_offset, m.id, m.user_id, u.kind, u.name, m.body, m.nonce, m.edits, m.sent_at";
+const COLUMNS: &str = "m.message_offset, m.id, m.user_id, u.kind, u.name, m.body, m.nonce, m.edits,
+    m.mentions, m.sent_at";
 
 impl Store {
     /// Appends messages to a channel, in this order; answers for each what became of it.
@@ -90,7 +115,7 @@ impl Store {
     pub async fn append_messages(&self, channel: &str, new: &[NewMessage]) -> Result<Vec<Appended>, StoreError> {
         self.run("append_messages", async |client| {
             let tx = client.transaction().await?;
-            let appended = append(&tx, channel, new).await?;
+            let appended = append::append(&tx, channel, new).await?;
             tx.commit().await?;
             Ok(appended)
         })
@@ -153,15 +178,18 @@ impl Store {
         .await
     }
 
-    /// Notes how far somebody has read; never less than before.
+    /// Notes how far somebody has read; never less than before. Whoever was named up to there knows it now.
     ///
     /// # Errors
     /// The store failed.
     pub async fn note_read(&self, channel: &str, user: UserId, offset: u64) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO channel_reads (user_id, channel, read_offset)
-            SELECT $1, name, least($3, last_offset) FROM channels WHERE name = $2
-            ON CONFLICT (user_id, channel) DO UPDATE
-                SET read_offset = greatest(channel_reads.read_offset, excluded.read_offset)";
+        const SQL: &str = "WITH noted AS (
+                INSERT INTO channel_reads (user_id, channel, read_offset)
+                SELECT $1, name, least($3, last_offset) FROM channels WHERE name = $2
+                ON CONFLICT (user_id, channel) DO UPDATE
+                    SET read_offset = greatest(channel_reads.read_offset, excluded.read_offset))
+            DELETE FROM notifications
+            WHERE user_id = $1 AND kind = 'mention' AND channel = $2 AND message_offset <= $3";
         let offset = i64::try_from(offset).unwrap_or(i64::MAX);
         self.run("note_read", async |client| {
             execute(client, SQL, &[&user.as_uuid(), &channel, &offset]).await?;
@@ -170,7 +198,7 @@ impl Store {
         .await
     }
 
-    /// Opens the direct channel of two people: from now on it is among [`Self::direct_channels`] of both.
+    /// Opens the direct channel of two people: from now on it is among [`Self::own_channels`] of both.
     ///
     /// # Errors
     /// The store failed.
@@ -186,116 +214,6 @@ impl Store {
         })
         .await
     }
-
-    /// The direct channels of a user in which something was said, the last used first: name, last offset, and how far
-    /// the user has read. At most a hundred.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn direct_channels(&self, user: UserId) -> Result<Vec<(String, u64, u64)>, StoreError> {
-        const SQL: &str = "SELECT c.name, c.last_offset, r.read_offset
-            FROM channel_reads r JOIN channels c ON c.name = r.channel
-            JOIN channel_messages m ON m.channel = c.name AND m.message_offset = c.last_offset
-            WHERE r.user_id = $1 AND r.channel LIKE 'direct:%' ORDER BY m.sent_at DESC LIMIT 100";
-        self.run("direct_channels", async |client| {
-            let rows = query(client, SQL, &[&user.as_uuid()]).await?;
-            rows.iter()
-                .map(|row| Ok((row.try_get("name")?, offset_of(row, "last_offset")?, offset_of(row, "read_offset")?)))
-                .collect()
-        })
-        .await
-    }
-}
-
-async fn append(tx: &impl GenericClient, channel: &str, new: &[NewMessage]) -> Result<Vec<Appended>, Fault> {
-    const MAKE: &str = "INSERT INTO channels (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
-    const LOCK: &str = "SELECT last_offset FROM channels WHERE name = $1 FOR NO KEY UPDATE";
-    const EDITABLE: &str = "SELECT message_offset, user_id FROM channel_messages
-        WHERE channel = $1 AND message_offset = ANY($2) AND edits IS NULL
-            AND sent_at > now() - interval '5 minutes'";
-    const INSERT: &str = "INSERT INTO channel_messages (channel, message_offset, id, user_id, nonce, body, edits)
-        SELECT $1, n.* FROM unnest($2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bigint[]) AS n";
-    const RAISE: &str = "UPDATE channels SET last_offset = $2 WHERE name = $1";
-    execute(tx, MAKE, &[&channel]).await?;
-    let row = query_opt(tx, LOCK, &[&channel]).await?.ok_or(Fault::Malformed("absence of a channel"))?;
-    let mut last: i64 = row.try_get(0)?;
-    let before = last;
-
-    // What came with the same marks before, in this batch or in an earlier one.
-    let (users, nonces): (Vec<Uuid>, Vec<&str>) =
-        new.iter().map(|message| (message.user.as_uuid(), message.nonce.as_str())).unzip();
-    let mut known = stored(tx, channel, &users, &nonces).await?;
-    let edited: Vec<i64> = new.iter().filter_map(|message| i64::try_from(message.edits?).ok()).collect();
-    let mut editable = HashMap::new();
-    if !edited.is_empty() {
-        for row in query(tx, EDITABLE, &[&channel, &edited]).await? {
-            editable.insert(row.try_get::<_, i64>(0)?, row.try_get::<_, Uuid>(1)?);
-        }
-    }
-
-    let (mut offsets, mut ids, mut senders, mut marks, mut bodies, mut edits) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut repeated = Vec::with_capacity(new.len());
-    let mut refused = vec![false; new.len()];
-    for (n, message) in new.iter().enumerate() {
-        let user = message.user.as_uuid();
-        let mark = (user, message.nonce.clone());
-        let is_known = known.contains_key(&mark)
-            || new[..n]
-                .iter()
-                .zip(&refused)
-                .any(|(earlier, refused)| !refused && earlier.user == message.user && earlier.nonce == message.nonce);
-        repeated.push(is_known);
-        if is_known {
-            continue;
-        }
-        let edits_offset = message.edits.map(|offset| i64::try_from(offset).unwrap_or(i64::MAX));
-        if edits_offset.is_some_and(|offset| editable.get(&offset) != Some(&user)) {
-            refused[n] = true;
-            continue;
-        }
-        last += 1;
-        offsets.push(last);
-        ids.push(Uuid::now_v7());
-        senders.push(user);
-        marks.push(message.nonce.as_str());
-        bodies.push(message.text.as_str());
-        edits.push(edits_offset);
-    }
-    if last > before {
-        execute(tx, INSERT, &[&channel, &offsets, &ids, &senders, &marks, &bodies, &edits]).await?;
-        execute(tx, RAISE, &[&channel, &last]).await?;
-        known = stored(tx, channel, &users, &nonces).await?;
-    }
-    new.iter()
-        .zip(repeated)
-        .zip(refused)
-        .map(|((message, repeated), refused)| {
-            if refused {
-                return Ok(Appended::NotEditable);
-            }
-            let mark = (message.user.as_uuid(), message.nonce.clone());
-            let message = known.get(&mark).cloned().ok_or(Fault::Malformed("absence of a message"))?;
-            Ok(Appended::Stored { message, repeated })
-        })
-        .collect()
-}
-
-/// What stands in a channel with these marks.
-async fn stored(
-    tx: &impl GenericClient,
-    channel: &str,
-    users: &[Uuid],
-    nonces: &[&str],
-) -> Result<HashMap<(Uuid, String), Message>, Fault> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM unnest($2::uuid[], $3::text[]) AS n (user_id, nonce)
-        JOIN channel_messages m ON m.channel = $1 AND m.user_id = n.user_id AND m.nonce = n.nonce
-        JOIN users u ON u.id = m.user_id"
-    );
-    let rows = query(tx, &sql, &[&channel, &users, &nonces]).await?;
-    let messages = rows.iter().map(read);
-    messages.map(|message| message.map(|m| ((m.user.as_uuid(), m.nonce.clone()), m))).collect()
 }
 
 fn read(row: &Row) -> Result<Message, Fault> {
@@ -309,6 +227,7 @@ fn read(row: &Row) -> Result<Message, Fault> {
         text: row.try_get("body")?,
         nonce: row.try_get("nonce")?,
         edits: edits.map(|offset| u64::try_from(offset).map_err(|_| Fault::Malformed("offset"))).transpose()?,
+        mentions: row.try_get::<_, Vec<Uuid>>("mentions")?.into_iter().map(UserId::from_uuid).collect(),
         sent_at: row.try_get("sent_at")?,
     })
 }

@@ -202,6 +202,26 @@ impl Store {
         self.run("blocked_ids", async |client| ids(client, SQL, user).await).await
     }
 
+    /// Whom each of these users blocks, and whether each tells others how far it has read; of those that there are.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn wishes(&self, users: &[UserId]) -> Result<Vec<(UserId, Vec<UserId>, bool)>, StoreError> {
+        const SQL: &str = "SELECT u.id, u.read_receipts, array_remove(array_agg(b.blocked_id), NULL) AS blocked
+            FROM users u LEFT JOIN blocks b ON b.user_id = u.id WHERE u.id = ANY($1) GROUP BY u.id";
+        let users: Vec<Uuid> = users.iter().map(|user| user.as_uuid()).collect();
+        self.run("wishes", async |client| {
+            let rows = query(client, SQL, &[&users]).await?;
+            let read = |row: &Row| {
+                let blocked: Vec<Uuid> = row.try_get("blocked")?;
+                let blocked = blocked.into_iter().map(UserId::from_uuid).collect();
+                Ok((UserId::from_uuid(row.try_get("id")?), blocked, row.try_get("read_receipts")?))
+            };
+            rows.iter().map(read).collect()
+        })
+        .await
+    }
+
     /// Whether these two may meet: both exist, and neither blocks the other.
     ///
     /// # Errors
@@ -211,7 +231,7 @@ impl Store {
     }
 }
 
-async fn may_meet(client: &impl GenericClient, a: UserId, b: UserId) -> Result<bool, Fault> {
+pub(crate) async fn may_meet(client: &impl GenericClient, a: UserId, b: UserId) -> Result<bool, Fault> {
     const SQL: &str = "SELECT (SELECT count(*) FROM users WHERE id IN ($1, $2) AND deleted_at IS NULL) = 2
         AND NOT EXISTS (SELECT FROM blocks WHERE (user_id, blocked_id) IN (($1, $2), ($2, $1)))";
     match query_opt(client, SQL, &[&a.as_uuid(), &b.as_uuid()]).await? {

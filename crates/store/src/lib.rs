@@ -14,7 +14,7 @@
 //! written.
 //!
 //! # Order of locks
-//! A match's row, then users' rows in the order of their ids. Only [`Store::create_matches`] starts with users, and the
+//! A match's row or a channel's, then users' rows in the order of their ids. Only [`Store::create_matches`] starts with users, and the
 //! matches that it writes are its own. Whoever inserts into `active_seats` holds the user's row.
 
 mod accounts;
@@ -26,16 +26,19 @@ mod create;
 mod error;
 mod finish;
 mod friends;
+mod groups;
 mod history;
 mod identities;
 mod logins;
 mod matches;
 mod metrics;
 mod migrate;
+mod notifications;
 mod ownership;
 mod pool;
 mod profiles;
 mod rating;
+mod reports;
 mod results;
 mod said;
 mod seats;
@@ -47,11 +50,20 @@ mod users;
 pub use accounts::{CodeHash, Credentials, NewAccount, RegisterError, Role};
 #[doc(hidden)]
 pub use boards::{around_sql, friends_sql};
-pub use chat::{Appended, MESSAGES_MAX, Message, NewMessage, Stretch};
+pub use chat::{
+    Appended, MENTIONS_MAX, MESSAGES_MAX, Message, NewMessage, OwnChannel, OwnGroup, SEARCH_CHARS_MAX, SearchHit,
+    Stretch, UNREAD_MAX,
+};
+#[doc(hidden)]
+pub use chat::{SEARCH_MESSAGES_SQL, channel_query};
 pub use config::{ConfigError, StoreConfig};
 pub use create::{CreateError, NewMatch};
 pub use error::{FenceError, StoreError, StoreErrorKind};
 pub use friends::{Acquaintance, BLOCKS_MAX, BefriendError, Befriended, FRIENDS_MAX};
+pub use groups::{
+    Banned, Departure, GROUP_BANS_MAX, GROUP_MEMBERS_MAX, GROUP_TITLE_CHARS_MAX, GROUPS_PER_USER_MAX, Group,
+    GroupError, GroupMember, GroupRole, Invitation, Invited, SLOW_S_MAX,
+};
 #[doc(hidden)]
 pub use history::matches_sql;
 pub use history::{
@@ -60,6 +72,7 @@ pub use history::{
 pub use identities::{Identity, Linked};
 pub use logins::{AGENT_CHARS_MAX, Exchanged, LOGINS_MAX, Login};
 pub use migrate::{MigrateError, SchemaError, schema_version_needed};
+pub use notifications::{NOTIFICATIONS_MAX, Notification, NotificationKind, StoredNotification};
 pub use ownership::ActiveMatch;
 pub use pool::Store;
 #[doc(hidden)]
@@ -69,6 +82,9 @@ pub use profiles::{
     Ranked, RatingPoint,
 };
 pub use rating::{Rating, RatingChange};
+pub use reports::{
+    OPEN_REPORTS_MAX, OUTCOME_CHARS_MAX, REPORT_CHARS_MAX, Report, ReportAbout, ReportError, ReportReason,
+};
 pub use results::{
     EVENTS_MAX, EventKind, FinishError, Finished, MatchEvent, MatchResult, PlayerStats, PowerUps, REPLAY_BYTES_MAX,
     ReplaySegment,

@@ -61,6 +61,8 @@ pub struct Profile {
     pub language: String,
     /// From whom requests for friendship come through.
     pub friend_requests: FriendRequests,
+    /// Whether the user tells others how far they have been read, and sees the same of them.
+    pub read_receipts: bool,
     /// When the user was last connected, if that is known.
     pub last_seen_at: Option<Timestamp>,
     /// When the picture was set, if there is one.
@@ -76,6 +78,8 @@ pub struct ProfileChange<'a> {
     pub language: Option<&'a str>,
     /// Another choice.
     pub friend_requests: Option<FriendRequests>,
+    /// Another choice.
+    pub read_receipts: Option<bool>,
 }
 
 /// Why a profile was not changed.
@@ -189,7 +193,7 @@ impl Store {
     /// The store failed.
     pub async fn profile(&self, id: UserId) -> Result<Option<Profile>, StoreError> {
         const SQL: &str = "SELECT u.id, u.kind, u.name, u.rating, u.rating_deviation, u.volatility, u.created_at,
-                u.language, u.friend_requests, u.last_seen_at, a.updated_at AS avatar_at
+                u.language, u.friend_requests, u.read_receipts, u.last_seen_at, a.updated_at AS avatar_at
             FROM users u LEFT JOIN avatars a ON a.user_id = u.id WHERE u.id = $1 AND u.deleted_at IS NULL";
         self.run("profile", async |client| {
             query_opt(client, SQL, &[&id.as_uuid()]).await?.map(|row| read_profile(&row)).transpose()
@@ -205,7 +209,8 @@ impl Store {
         const OPERATION: &str = "change_profile";
         const TAKEN: &str = "SELECT FROM users WHERE kind = 'account' AND lower(name) = lower($2) AND id <> $1";
         const SQL: &str = "UPDATE users SET name = coalesce($2, name), language = coalesce($3, language),
-                friend_requests = coalesce($4, friend_requests) WHERE id = $1 AND deleted_at IS NULL";
+                friend_requests = coalesce($4, friend_requests), read_receipts = coalesce($5, read_receipts)
+            WHERE id = $1 AND deleted_at IS NULL";
         self.run(OPERATION, async |client| {
             let id = id.as_uuid();
             if let Some(name) = change.name
@@ -214,7 +219,9 @@ impl Store {
                 return Ok(Err(ChangeProfileError::UsernameTaken));
             }
             let friend_requests = change.friend_requests.map(FriendRequests::as_str);
-            match execute(client, SQL, &[&id, &change.name, &change.language, &friend_requests]).await {
+            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+                [&id, &change.name, &change.language, &friend_requests, &change.read_receipts];
+            match execute(client, SQL, &params).await {
                 Ok(0) => Ok(Err(ChangeProfileError::NoSuchUser)),
                 Ok(_) => Ok(Ok(())),
                 // Somebody was quicker.
@@ -416,6 +423,7 @@ fn read_profile(row: &Row) -> Result<Profile, Fault> {
         user: users::read(row)?,
         language: row.try_get("language")?,
         friend_requests: FriendRequests::read(row.try_get("friend_requests")?)?,
+        read_receipts: row.try_get("read_receipts")?,
         last_seen_at: row.try_get("last_seen_at")?,
         avatar_at: row.try_get("avatar_at")?,
     })

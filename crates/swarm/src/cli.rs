@@ -26,6 +26,8 @@ pub enum Command {
     Idle(IdleArgs),
     /// Reads what the API has to tell, as signed-in users, and measures how long that takes.
     Api(ApiArgs),
+    /// Has many read one channel, and says more and more there until it lags or is refused.
+    Chat(ChatArgs),
     /// Measures the CPU time of one 64-byte message over loopback: what this machine can do at best.
     Floor(FloorArgs),
 }
@@ -128,6 +130,39 @@ pub struct ApiArgs {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Thresholds, as for `play`. Names: requests_per_s, p50_ms, p95_ms, p99_ms, errors.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub expect: Vec<Expectation>,
+}
+
+/// Options of `swarm chat`.
+#[derive(Clone, Debug, Args)]
+pub struct ChatArgs {
+    #[command(flatten)]
+    /// Whom to connect to.
+    pub target: TargetArgs,
+    #[command(flatten)]
+    /// Whom to watch.
+    pub watch: WatchArgs,
+    /// Readers, who take turns at speaking.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub readers: usize,
+    /// Messages a second in the first step.
+    #[arg(long, value_name = "PER_S", default_value_t = 10.0)]
+    pub first_per_s: f64,
+    /// How many times as fast each step is as the one before.
+    #[arg(long, value_name = "TIMES", default_value_t = 1.5)]
+    pub growth: f64,
+    /// Messages a second at most; in any case no more than readers may say, one a second each, and a fifth less.
+    #[arg(long, value_name = "PER_S")]
+    pub max_per_s: Option<f64>,
+    /// Length of a step, in seconds.
+    #[arg(long, value_name = "S", default_value_t = 5)]
+    pub step_s: u64,
+    /// A step is carried if 99 of 100 deliveries take no longer, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 500.0)]
+    pub lag_ms: f64,
+    /// Thresholds, as for `play`. Names: messages_per_s, delivered_per_s, p50_ms, p99_ms (of the fastest step that was
+    /// carried), reading (of those asked for), errors.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub expect: Vec<Expectation>,
 }

@@ -121,7 +121,12 @@ impl Dialer {
         let _ = engine.send(delivery);
     }
 
-    async fn open(&self, player: usize, edge: &EdgeUrl) -> Result<(std::net::TcpStream, bytes::Bytes, Token), String> {
+    /// A connection for a player, whose handshake is done.
+    pub(crate) async fn open(
+        &self,
+        player: usize,
+        edge: &EdgeUrl,
+    ) -> Result<(std::net::TcpStream, bytes::Bytes, Token), String> {
         let _permit = self.permits.acquire().await.map_err(|error| error.to_string())?;
         let source = self.sources.of(player);
         let tokens = self.sign_in(player, edge, source).await.map_err(|error| label("sign_in", &error))?;

@@ -2,13 +2,14 @@
 //!
 //! It shares the machine with the servers that it measures, so that its own CPU time per snapshot must be small: a
 //! thread with one epoll instance reads all sockets (`engine`, `conn`, `frame`), skims what a player needs of a
-//! snapshot (`seen`), and everything slow is left to a dialer. What it measures is told in `play`, `idle`, `api` and
-//! `floor`.
+//! snapshot (`seen`), and everything slow is left to a dialer. What it measures is told in `play`, `idle`, `api`,
+//! `chat` and `floor`.
 //!
 //! Nothing that a server does ends a run: errors are counted by their codes.
 
 mod aim;
 pub mod api;
+pub mod chat;
 pub mod cli;
 mod conn;
 mod dialer;
@@ -53,6 +54,11 @@ pub async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             let report = api::api(args).await?;
             print!("{}", report.table());
             finish(args.json.as_deref(), &report, &report.shortfalls)
+        }
+        Command::Chat(args) => {
+            let report = chat::chat(args).await?;
+            print!("{}", report.table());
+            finish(args.target.json.as_deref(), &report, &report.shortfalls)
         }
         Command::Floor(FloorArgs { rounds, messages, json }) => {
             let floor = Floor::measure(FloorOptions { rounds: *rounds, messages: (*messages).max(1) })?;

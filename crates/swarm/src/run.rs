@@ -270,7 +270,7 @@ impl Run {
 }
 
 /// Lets this process open as many files as it may.
-fn allow_files(players: u64) -> anyhow::Result<()> {
+pub(crate) fn allow_files(players: u64) -> anyhow::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     let wanted = players + FILES_EXTRA;
     if limit.current.is_none_or(|current| current >= wanted) {
@@ -284,7 +284,7 @@ fn allow_files(players: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn sources(target: &TargetArgs, players: usize) -> Sources {
+pub(crate) fn sources(target: &TargetArgs, players: usize) -> Sources {
     let on_loopback = || {
         target.edges.iter().all(|edge| {
             let addresses = (edge.host(), edge.port()).to_socket_addrs();

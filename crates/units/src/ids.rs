@@ -114,6 +114,10 @@ uuid_id!(
     LoginId
 );
 uuid_id!(
+    /// One group of people who talk.
+    GroupId
+);
+uuid_id!(
     /// One place in a queue.
     TicketId
 );

@@ -11,7 +11,7 @@ pub mod rng;
 pub mod tick;
 
 pub use epoch::Epoch;
-pub use ids::{Incarnation, LoginId, MatchId, NodeId, SessionId, TicketId, UserId};
+pub use ids::{GroupId, Incarnation, LoginId, MatchId, NodeId, SessionId, TicketId, UserId};
 pub use instant::Instant;
 pub use rng::Rng;
 pub use tick::{SUB_STEPS_PER_TICK, SubStep, TICK_HZ, Tick, TickSchedule};

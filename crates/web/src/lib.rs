@@ -38,6 +38,7 @@ pub fn router_beside(edges: impl Fn() -> Vec<String> + Clone + Send + Sync + 'st
         .add_alias("/account", "/index.html")
         .add_alias("/leaderboard", "/index.html")
         .add_alias("/docs", "/index.html")
+        .add_alias("/talk", "/index.html")
         .html_cache_control(CacheControl::NoCache)
         .cache_control(CacheControl::Custom("public, max-age=31536000, immutable"))
         .enable_brotli(true)

@@ -6,8 +6,12 @@ use super::{
     live::LiveList,
     openapi::{Operation, number, paging, required, text, word},
     schemas,
+    talk_types::{
+        Bans, Channels, Found, GroupView, NewGroup, Notifications, PatchGroup, PatchMember, ReadNotifications,
+        ReportBody, ReportMade,
+    },
     types::{
-        Befriend, Census, Channels, ChatMessageView, ForgotRequest, Friends, GuestRequest, Leaderboard, LoginRequest,
+        Befriend, Census, ChatMessageView, ForgotRequest, Friends, GuestRequest, Leaderboard, LoginRequest,
         LogoutRequest, MatchCreated, MatchEvents, MatchView, Matches, Me, NewMatchRequest, OauthSites, OauthStart,
         Page, PatchMe, Proof, PublicUser, RecoverRequest, RecoveryCodes, RefreshRequest, RegisterRequest, Replay,
         Sessions, SignedIn, SomeUser, TotpCode, TotpEnrolment, UserStats, Users,
@@ -21,6 +25,8 @@ pub(super) const TAGS: &[(&str, &str)] = &[
     (MATCHES, "Starting matches, and those that were played."),
     (FRIENDS, "Friends, requests for friendship, blocks."),
     (TALKING, "Channels and what was said there."),
+    (GROUPS, "Groups, and keeping order there. `{name}` is the group's channel, `group:ID`."),
+    (TOLD, "What one is told until one has read it, and what one reports."),
     (ABOUT, "This description."),
 ];
 
@@ -29,7 +35,12 @@ const PEOPLE: &str = "People";
 const MATCHES: &str = "Matches";
 const FRIENDS: &str = "Friends";
 const TALKING: &str = "Talking";
+const GROUPS: &str = "Groups";
+const TOLD: &str = "Notifications and reports";
 const ABOUT: &str = "About";
+
+/// How ids are written.
+const UUID: &str = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$";
 
 const MODES: &[&str] = &["ranked", "casual", "classic", "duel", "practice", "local", "tournament"];
 
@@ -186,7 +197,8 @@ pub(super) fn operations() -> Vec<Operation> {
         op("GET", "/blocks", FRIENDS, "Whom one blocks.").gives::<Friends>(200),
         op("POST", "/blocks", FRIENDS, "Blocks somebody.").takes::<SomeUser>().gives_nothing().refuses([404]),
         op("DELETE", "/blocks/{id}", FRIENDS, "Blocks somebody no more.").gives_nothing().refuses([404]),
-        op("GET", "/channels", TALKING, "Everybody's channel, and one's direct ones.").gives::<Channels>(200),
+        op("GET", "/channels", TALKING, "Everybody's channel, groups and direct ones; invitations.")
+            .gives::<Channels>(200),
         op("GET", "/channels/{name}/messages", TALKING, "What was said in a channel, page by page backwards.")
             .query([
                 number("before", 0, u64::MAX, "Those before this offset; absent: the last."),
@@ -194,6 +206,68 @@ pub(super) fn operations() -> Vec<Operation> {
             ])
             .gives::<Page<ChatMessageView>>(200)
             .names::<ChatMessageView>()
+            .refuses([403, 404]),
+        op(
+            "GET",
+            "/messages",
+            TALKING,
+            "What was said where one may read: words, phrases in quotes, -words that are not there.",
+        )
+        .query([
+            required(text("search", "^[^\\u0000]{1,100}$", "What is looked for.")),
+            text("channel", "^.{1,64}$", "Where; absent: in one's groups and direct channels, and in `global`."),
+            text("before", UUID, "Only what was said before this message."),
+            number("limit", 1, 100, "Messages at most."),
+        ])
+        .gives::<Found>(200)
+        .refuses([403, 404]),
+        op("POST", "/channels", GROUPS, "Makes a group.").takes::<NewGroup>().gives::<GroupView>(201).refuses([403]),
+        op("GET", "/channels/{name}", GROUPS, "A group in full.").gives::<GroupView>(200).refuses([404]),
+        op("PATCH", "/channels/{name}", GROUPS, "Renames a group, or makes it slow; moderators do.")
+            .takes::<PatchGroup>()
+            .gives::<GroupView>(200)
+            .refuses([403, 404]),
+        op("DELETE", "/channels/{name}", GROUPS, "Ends a group; its owner does.").gives_nothing().refuses([403, 404]),
+        op("POST", "/channels/{name}/join", GROUPS, "Comes into a group, having been invited.")
+            .gives::<GroupView>(200)
+            .refuses([403, 404]),
+        op("POST", "/channels/{name}/leave", GROUPS, "Leaves a group.").gives_nothing().refuses([404]),
+        op("POST", "/channels/{name}/invitations", GROUPS, "Invites somebody.")
+            .takes::<SomeUser>()
+            .gives_nothing()
+            .refuses([403, 404]),
+        op("DELETE", "/channels/{name}/invitations/{id}", GROUPS, "Takes an invitation back; one's own: declines it.")
+            .gives_nothing()
+            .refuses([403, 404]),
+        op(
+            "PATCH",
+            "/channels/{name}/members/{id}",
+            GROUPS,
+            "Gives a member another role, or silences it for a while.",
+        )
+        .takes::<PatchMember>()
+        .gives_nothing()
+        .refuses([403, 404]),
+        op("DELETE", "/channels/{name}/members/{id}", GROUPS, "Puts a member out.").gives_nothing().refuses([403, 404]),
+        op("GET", "/channels/{name}/bans", GROUPS, "Whom a group keeps out.").gives::<Bans>(200).refuses([403, 404]),
+        op("PUT", "/channels/{name}/bans/{id}", GROUPS, "Puts somebody out, and keeps him out.")
+            .gives_nothing()
+            .refuses([403, 404]),
+        op("DELETE", "/channels/{name}/bans/{id}", GROUPS, "Keeps somebody out no more.")
+            .gives_nothing()
+            .refuses([403, 404]),
+        op("GET", "/notifications", TOLD, "What one is told and has not read, the latest first.")
+            .query([
+                text("before", UUID, "Only what is older than this one."),
+                number("limit", 1, 100, "Notifications at most."),
+            ])
+            .gives::<Notifications>(200),
+        op("POST", "/notifications/read", TOLD, "Has read some: they are gone. Needs `ids`, `through`, or both.")
+            .takes::<ReadNotifications>()
+            .gives_nothing(),
+        op("POST", "/reports", TOLD, "Reports one of `user`, `message` and `match` to operators.")
+            .takes::<ReportBody>()
+            .gives::<ReportMade>(201)
             .refuses([403, 404]),
         op("GET", "/openapi.json", ABOUT, "This description.").gives_bytes("application/json"),
     ]

@@ -6,7 +6,7 @@ use axum::{
 };
 use http::StatusCode;
 use rally_protocol::client::v1::{ErrorCode, UserInfo};
-use rally_store::{Acquaintance, BefriendError, Befriended, UserKind};
+use rally_store::{Acquaintance, BefriendError, Befriended, Notification, NotificationKind, UserKind};
 use rally_units::UserId;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::Problem,
-    social::{PeopleNews, announce},
+    social::{PeopleNews, announce, notify},
 };
 
 /// Whose friendship one has.
@@ -61,6 +61,14 @@ pub(super) async fn request(
     };
     if let Some(change) = change {
         tell_both(&api, &caller.user, other, change).await;
+        let kind = match befriended {
+            Befriended::Accepted => {
+                settle(&api, caller.user.id, other).await;
+                NotificationKind::FriendAccepted
+            }
+            _ => NotificationKind::FriendRequest,
+        };
+        remind(&api, other, &Notification::new(kind, caller.user.id)).await;
     }
     let status = if befriended == Befriended::Unchanged { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(Befriend { state })))
@@ -76,6 +84,8 @@ pub(super) async fn accept(
         return Err(Problem::new(ErrorCode::NotFound, "that user has not asked for your friendship"));
     }
     tell_both(&api, &caller.user, other, "accepted").await;
+    settle(&api, caller.user.id, other).await;
+    remind(&api, other, &Notification::new(NotificationKind::FriendAccepted, caller.user.id)).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -103,7 +113,25 @@ async fn end(api: &Api, caller: Caller, id: &UserPath, is_friend: bool) -> Resul
         return Err(Problem::new(ErrorCode::NotFound, "there is nothing of the kind between you and that user"));
     }
     tell_both(api, &caller.user, other, "removed").await;
+    // Whoever had asked, nobody is asked any more.
+    settle(api, caller.user.id, other).await;
+    settle(api, other, caller.user.id).await;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A request has been answered, or taken back.
+async fn settle(api: &Api, user: UserId, from: UserId) {
+    let settled = api.store.settle_notification(user, NotificationKind::FriendRequest, Some(from), None).await;
+    if let Err(error) = settled {
+        tracing::debug!(%error, "a notification stays that has been settled");
+    }
+}
+
+/// Tells somebody something that stays until it is read. What it is about has happened, whether this succeeds or not.
+pub(super) async fn remind(api: &Api, user: UserId, notification: &Notification) {
+    if let Err(error) = notify(&api.store, &api.fabric, user, notification).await {
+        tracing::warn!(%error, %user, "a notification is not stored");
+    }
 }
 
 /// Whom one blocks.
@@ -153,7 +181,7 @@ async fn tell_both(api: &Api, user: &UserInfo, other: UserId, change: &str) {
     }
 }
 
-async fn tell(api: &Api, news: &PeopleNews) {
+pub(super) async fn tell(api: &Api, news: &PeopleNews) {
     if let Err(error) = announce(&api.fabric, news).await {
         // It is in Postgres; who comes next reads it there.
         tracing::debug!(%error, "news of people are not told");

@@ -476,6 +476,8 @@ pub struct Settings {
     pub language: String,
     /// From whom requests for friendship come through: `all`, `friends_of_friends`, `none`.
     pub friend_requests: &'static str,
+    /// Whether one tells others how far one has read, and sees the same of them.
+    pub read_receipts: bool,
 }
 
 /// What everybody may see of somebody.
@@ -509,6 +511,8 @@ pub struct PatchMe {
     /// From whom requests for friendship come through: `all`, `friends_of_friends`, `none`.
     #[schema(value_type = Option<String>, pattern = "^(all|friends_of_friends|none)$")]
     pub friend_requests: Option<FriendRequests>,
+    /// Whether one tells others how far one has read, and sees the same of them.
+    pub read_receipts: Option<bool>,
 }
 
 impl ReadFields for PatchMe {
@@ -521,7 +525,13 @@ impl ReadFields for PatchMe {
         }
         let friend_requests =
             fields.word("friend_requests", FriendRequests::parse, "expected all, friends_of_friends or none");
-        Some(Self { username: username?, language: language?, friend_requests: friend_requests? })
+        let read_receipts = fields.optional("read_receipts");
+        Some(Self {
+            username: username?,
+            language: language?,
+            friend_requests: friend_requests?,
+            read_receipts: read_receipts?,
+        })
     }
 }
 
@@ -927,24 +937,6 @@ pub struct Friends {
     pub items: Vec<FriendView>,
 }
 
-/// A channel that one has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ChannelView {
-    /// For `channel_join`.
-    pub name: String,
-    /// Of its last message; of direct channels.
-    pub last_offset: Option<u64>,
-    /// Messages after the last `read`; of direct channels.
-    pub unread: Option<u64>,
-}
-
-/// `GET /channels`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Channels {
-    /// `global`, then direct ones, the last used first.
-    pub items: Vec<ChannelView>,
-}
-
 /// `GET /channels/{name}/messages`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessagesQuery {
@@ -967,13 +959,19 @@ impl ReadFields for MessagesQuery {
 pub struct ChatMessageView {
     /// Its place in the channel.
     pub offset: u64,
+    /// The message's own id.
+    #[schema(value_type = String, format = Uuid)]
+    pub id: MatchId,
     /// Who said it.
     #[schema(value_type = schemas::UserInfo)]
     pub from: UserInfo,
-    /// What.
+    /// What; empty: it was taken back.
     pub text: String,
     /// The offset of an earlier message whose text this is; empty: it is taken back.
     pub edits: Option<u64>,
+    /// Who is named in it, by their ids.
+    #[schema(value_type = Vec<String>)]
+    pub mentions: Vec<UserId>,
     /// When.
     pub sent_at: Timestamp,
 }

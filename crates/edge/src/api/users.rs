@@ -10,6 +10,7 @@ use rally_protocol::client::v1::ErrorCode;
 use rally_store::{ChangeProfileError, LeaderboardSort, Profile, ProfileChange, UserKind};
 use rally_units::UserId;
 
+use super::friends::tell;
 use super::{
     Api,
     body::Body,
@@ -20,7 +21,7 @@ use super::{
     query::Query,
     types::{DeleteRequest, Me, PatchMe, PublicUser, RatingPoint, Settings, UserSearch, UserStats, Users},
 };
-use crate::error::Problem;
+use crate::{error::Problem, social::PeopleNews};
 
 /// Who one is, what one has chosen, and where one is.
 pub(super) async fn me(State(api): State<Api>, Caller { user, .. }: Caller) -> Result<Json<Me>, Problem> {
@@ -36,7 +37,11 @@ pub(super) async fn read_me(api: &Api, user: UserId) -> Result<Me, Problem> {
         QueueStatus::Found { .. } | QueueStatus::Gone => None,
     };
     let profile = profile?.ok_or_else(|| Problem::unauthenticated("the user is gone"))?;
-    let settings = Settings { language: profile.language.clone(), friend_requests: profile.friend_requests.as_str() };
+    let settings = Settings {
+        language: profile.language.clone(),
+        friend_requests: profile.friend_requests.as_str(),
+        read_receipts: profile.read_receipts,
+    };
     Ok(Me { match_id: seat?.map(|seat| seat.match_id), queue, settings, user: public(profile) })
 }
 
@@ -50,8 +55,12 @@ pub(super) async fn patch(
         name: request.username.as_ref().map(|name| name.as_str()),
         language: request.language.as_deref(),
         friend_requests: request.friend_requests,
+        read_receipts: request.read_receipts,
     };
     api.store.change_profile(user.id, &change).await?;
+    if request.read_receipts.is_some() {
+        tell(&api, &PeopleNews::Blocks(user.id)).await;
+    }
     read_me(&api, user.id).await.map(Json)
 }
 
@@ -96,6 +105,7 @@ pub(super) async fn search(
             user,
             language: String::new(),
             friend_requests: rally_store::FriendRequests::None,
+            read_receipts: false,
             last_seen_at: None,
             avatar_at: None,
         })

@@ -203,8 +203,13 @@ impl Hub {
         self.forget(conn, match_id);
         let Some(connected) = self.people.get(conn) else { return };
         metrics::refused(code.as_str());
-        let error =
-            ErrorMessage { code, detail: detail.to_owned(), of: Some("match_join".into()), match_id: Some(match_id) };
+        let error = ErrorMessage {
+            code,
+            detail: detail.to_owned(),
+            of: Some("match_join".into()),
+            match_id: Some(match_id),
+            until: None,
+        };
         connected.peer.send_with(|connection| connection.left(match_id), &error.into());
     }
 }

@@ -395,6 +395,7 @@ fn send_refusal(peer: &SharedPeer, match_id: MatchId, command: Command, code: Er
         detail: detail.to_owned(),
         of: Some(command_name(command).into()),
         match_id: Some(match_id),
+        until: None,
     };
     peer.send(&error.into());
 }

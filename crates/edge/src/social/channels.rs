@@ -10,11 +10,12 @@ use std::{
 };
 
 use rally_fabric::SharedRate;
-use rally_store::NewMessage;
+use rally_protocol::client::v1::ErrorCode;
+use rally_store::{NewMessage, Stretch};
 use rally_units::Instant;
 use tokio_util::sync::DropGuard;
 
-use super::{names::ChannelName, wire::Said};
+use super::{names::ChannelName, people::Wishes, wire::Said};
 use crate::socket::ConnId;
 
 /// What is said within this time is stored together.
@@ -67,6 +68,18 @@ pub(super) struct Waiting {
     pub(super) of: &'static str,
     pub(super) message: NewMessage,
 }
+
+/// What a new member has missed.
+pub(crate) struct CaughtUp {
+    pub(super) stretch: Stretch,
+    /// Whether it continues where the member had stopped.
+    pub(super) recovered: bool,
+    /// What the member wishes, if that was not known yet: nobody reads before whom he blocks is known.
+    pub(super) wishes: Option<Wishes>,
+}
+
+/// Why somebody does not come to read.
+pub(crate) type Unread = (ErrorCode, &'static str);
 
 /// Whether messages come.
 pub(super) enum Feed {
@@ -229,6 +242,7 @@ mod tests {
             text: offset.to_string(),
             nonce: offset.to_string(),
             edits: None,
+            mentions: Vec::new(),
             sent_at: jiff::Timestamp::UNIX_EPOCH,
         })
     }

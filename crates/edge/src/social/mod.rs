@@ -6,20 +6,27 @@
 
 mod channels;
 mod duels;
+mod mentions;
 mod names;
+mod notices;
 mod people;
 mod run;
+mod say;
 mod wire;
 
 use rally_fabric::{Fabric, TopicEvent};
 use rally_link::Talk;
 use rally_protocol::client::v1::{ErrorCode, ServerMessage, UserInfo};
 use rally_store::{Message, Store, Stretch};
-use rally_units::{SessionId, UserId};
+use rally_units::{GroupId, SessionId, UserId};
 use tokio::sync::mpsc;
 
 pub(crate) use names::{ChannelName, may_read};
+pub(crate) use notices::{notified, notify};
 pub(crate) use wire::{PeopleNews, announce};
+
+use channels::{CaughtUp, Unread};
+use people::Wishes;
 
 use crate::{
     hub,
@@ -39,6 +46,7 @@ impl Handle {
     /// Starts the task, within a tokio runtime.
     pub(crate) fn start(fabric: Fabric, store: Store, hub: hub::Handle) -> Self {
         channels::describe();
+        notices::describe();
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         tokio::spawn(run::run(fabric, store, hub, events.downgrade(), inbox));
         Self { events }
@@ -59,9 +67,9 @@ pub(crate) enum Event {
     /// Somebody wants something.
     Talk { conn: ConnId, talk: Talk },
     /// What is known of somebody who has come.
-    Loaded { user: UserId, friends: Vec<UserId>, blocked: Vec<UserId> },
-    /// Whom somebody blocks, anew.
-    Blocked { user: UserId, blocked: Vec<UserId> },
+    Loaded { user: UserId, friends: Vec<UserId>, wishes: Wishes },
+    /// What people wish, anew.
+    Wishes(Vec<(UserId, Wishes)>),
     /// Where users are, by Redis.
     Fetched(Vec<(UserId, std::collections::HashMap<SessionId, rally_fabric::Presence>)>),
     /// Something about people, from any edge.
@@ -73,7 +81,9 @@ pub(crate) enum Event {
     /// Something in a channel, from any edge.
     Channel { key: String, event: TopicEvent },
     /// What a new member of a channel has missed.
-    Read { conn: ConnId, key: String, name: ChannelName, read: Option<(Stretch, bool)> },
+    Read { conn: ConnId, key: String, name: ChannelName, read: Result<CaughtUp, Unread> },
+    /// Who is not in the group that he reads.
+    Strangers(Vec<(GroupId, UserId)>),
     /// What fills a hole.
     Filled { key: String, stretch: Option<Stretch> },
     /// What somebody wanted of a duel is done (or refused).
@@ -91,6 +101,6 @@ pub(crate) enum Event {
 pub(crate) enum Answer {
     /// It stands there already.
     Repeated(Box<Message>),
-    /// It is refused.
-    Refused(&'static str, ErrorCode, &'static str),
+    /// It is refused; the last: until when, in ms since 1970.
+    Refused(&'static str, ErrorCode, String, Option<u64>),
 }

@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 
 use rally_protocol::client::v1::ErrorCode;
 use rally_store::{Store, StoreError};
-use rally_units::{MatchId, UserId};
+use rally_units::{GroupId, MatchId, UserId};
 
 /// A channel, as one of its readers calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +20,8 @@ pub(crate) enum ChannelName {
     Watch(MatchId),
     /// With somebody alone.
     Direct(UserId),
+    /// A group's.
+    Group(GroupId),
 }
 
 impl FromStr for ChannelName {
@@ -31,6 +33,7 @@ impl FromStr for ChannelName {
             Some(("match", id)) => id.parse().map(Self::Match).map_err(drop),
             Some(("watch", id)) => id.parse().map(Self::Watch).map_err(drop),
             Some(("direct", id)) => id.parse().map(Self::Direct).map_err(drop),
+            Some(("group", id)) => id.parse().map(Self::Group).map_err(drop),
             _ => Err(()),
         }
     }
@@ -43,6 +46,7 @@ impl fmt::Display for ChannelName {
             Self::Match(id) => write!(f, "match:{id}"),
             Self::Watch(id) => write!(f, "watch:{id}"),
             Self::Direct(id) => write!(f, "direct:{id}"),
+            Self::Group(id) => write!(f, "group:{id}"),
         }
     }
 }
@@ -59,9 +63,11 @@ impl ChannelName {
         }
     }
 
-    /// What this user calls the direct channel of this key.
-    pub(crate) fn of_direct(key: &str, user: UserId) -> Option<Self> {
-        let (low, high) = key.strip_prefix("direct:")?.split_once(':')?;
+    /// What this user calls the channel of this key.
+    pub(crate) fn of_key(key: &str, user: UserId) -> Option<Self> {
+        let Some((low, high)) = key.strip_prefix("direct:").and_then(|two| two.split_once(':')) else {
+            return key.parse().ok();
+        };
         let (low, high): (UserId, UserId) = (low.parse().ok()?, high.parse().ok()?);
         Some(Self::Direct(if low == user { high } else { low }))
     }
@@ -95,6 +101,11 @@ pub(crate) async fn may_read(
                 Err((ErrorCode::NotFound, "there is no such user to talk to"))
             }
         }
+        // Nor is a group of which one is no member.
+        ChannelName::Group(id) => match store.group_role(id, user).await? {
+            Some(_) => Ok(()),
+            None => Err((ErrorCode::NotFound, "there is no such channel")),
+        },
     })
 }
 
@@ -110,16 +121,18 @@ mod tests {
             ChannelName::Match(MatchId::from_bytes([3; 16])),
             ChannelName::Watch(MatchId::from_bytes([3; 16])),
             ChannelName::Direct(a),
+            ChannelName::Group(GroupId::from_bytes([3; 16])),
         ] {
             assert_eq!(name.to_string().parse(), Ok(name));
+            assert_eq!(ChannelName::of_key(&name.key(b), b), Some(name));
             assert!(name.to_string().len() <= rally_protocol::limits::CHANNEL_CHARS_MAX);
             assert!(name.key(b).len() <= 100);
         }
         assert_eq!(ChannelName::Direct(a).key(b), ChannelName::Direct(b).key(a));
         let key = ChannelName::Direct(a).key(b);
-        assert_eq!(ChannelName::of_direct(&key, b), Some(ChannelName::Direct(a)));
-        assert_eq!(ChannelName::of_direct(&key, a), Some(ChannelName::Direct(b)));
-        for bad in ["", "Global", "match:", "match:7", "direct:global", "global:", "tournament:x"] {
+        assert_eq!(ChannelName::of_key(&key, b), Some(ChannelName::Direct(a)));
+        assert_eq!(ChannelName::of_key(&key, a), Some(ChannelName::Direct(b)));
+        for bad in ["", "Global", "match:", "match:7", "direct:global", "group:x", "global:", "tournament:x"] {
             assert_eq!(bad.parse::<ChannelName>(), Err(()), "{bad}");
         }
     }

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use rally_fabric::{Nodes, Presence, PresenceChange};
 use rally_protocol::client::v1::{self, Status, UserInfo};
+use rally_store::{Store, StoreError};
 use rally_units::{MatchId, SessionId, UserId};
 
 use crate::socket::{ConnId, SharedPeer};
@@ -28,7 +29,32 @@ pub(super) struct Here {
 pub(super) struct Person {
     pub(super) connections: Vec<ConnId>,
     pub(super) friends: HashSet<UserId>,
+    /// What is known of it, once it is.
+    pub(super) wishes: Option<Wishes>,
+}
+
+/// What somebody wants to hear of others, and have others hear.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wishes {
     pub(super) blocked: HashSet<UserId>,
+    /// Whether it is told how far one has read, and how far others have.
+    pub(super) receipts: bool,
+}
+
+impl Wishes {
+    /// Of these, as far as there are such people.
+    pub(super) async fn read(store: &Store, users: &[UserId]) -> Result<Vec<(UserId, Self)>, StoreError> {
+        let wishes = store.wishes(users).await?;
+        let each = |(user, blocked, receipts): (UserId, Vec<UserId>, bool)| {
+            (user, Self { blocked: blocked.into_iter().collect(), receipts })
+        };
+        Ok(wishes.into_iter().map(each).collect())
+    }
+
+    /// Of one, who wishes nothing if there is no such person.
+    pub(super) async fn read_of(store: &Store, user: UserId) -> Result<Self, StoreError> {
+        Ok(Self::read(store, &[user]).await?.pop().map(|(_, wishes)| wishes).unwrap_or_default())
+    }
 }
 
 /// Somebody whom somebody here watches.
@@ -174,6 +200,16 @@ impl People {
                 here.peer.send(&presence(*friend, watched.shown).into());
             }
         }
+    }
+
+    /// Whom somebody here blocks, as far as that is known.
+    pub(super) fn blocked_by(&self, user: UserId) -> Option<&HashSet<UserId>> {
+        self.persons.get(&user)?.wishes.as_ref().map(|wishes| &wishes.blocked)
+    }
+
+    /// Whether somebody here tells how far it has read, and sees how far others have.
+    pub(super) fn has_receipts(&self, user: UserId) -> bool {
+        self.persons.get(&user).and_then(|person| person.wishes.as_ref()).is_some_and(|wishes| wishes.receipts)
     }
 
     /// The connections of somebody here.

@@ -1,5 +1,7 @@
 //! The task: whatever can wake it stands in `run`.
 
+mod groups;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -7,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, gauge};
 use rally_fabric::{Fabric, Presence, PresenceChange, TopicEvent};
 use rally_link::Talk;
 use rally_protocol::{
@@ -21,7 +23,7 @@ use rally_protocol::{
     limits::{CHAT_TEXT_CHARS_MAX, RESUME_CHANNELS_MAX},
 };
 use rally_service::clock;
-use rally_store::{Appended, MESSAGES_MAX, Message, NewMessage, Store, Stretch};
+use rally_store::{MESSAGES_MAX, Message, NewMessage, Store, Stretch};
 use rally_units::{Instant, SessionId, UserId};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -30,12 +32,14 @@ use unicode_normalization::UnicodeNormalization as _;
 use super::{
     Answer, Event,
     channels::{
-        ANNOUNCE_FOR, BATCH_FOR, BATCH_MAX, CHANNELS, CHAT_RATE, Channel, DELIVERED, Feed, HOLES, Member, REFUSED,
-        STORE_SECONDS, STORED, WAITING_MAX, Waiting,
+        ANNOUNCE_FOR, BATCH_FOR, BATCH_MAX, CHANNELS, CaughtUp, Channel, DELIVERED, Feed, HOLES, Member, REFUSED,
+        Unread, WAITING_MAX, Waiting,
     },
     duels::{Asker, DUELS_MAX, Duels},
     names::{ChannelName, may_read},
-    people::{Here, People},
+    notices::Notices,
+    people::{Here, People, Wishes},
+    say::store_batch,
     wire::{ChannelNews, PEOPLE, PeopleNews, Said, announce, tell, topic_of},
 };
 use crate::{
@@ -56,6 +60,8 @@ const EVENTS_PER_TURN: usize = 256;
 const LOOK_UPS_MAX: usize = 4;
 /// Questions that wait. Beyond it nothing is asked, and who wanted it is refused.
 const QUESTIONS_MAX: usize = 4 * 1024;
+/// People of whom one question asks at most.
+const ASKED_AT_ONCE: usize = 1_000;
 /// How long after a failure to subscribe again.
 const SUBSCRIBE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Changes of presence that wait to be written; beyond it the next renewal brings them.
@@ -72,6 +78,7 @@ struct Social {
     look_ups: Arc<Semaphore>,
     questions: Arc<Semaphore>,
     duels: Arc<Semaphore>,
+    notices: Notices,
     people: People,
     channels: HashMap<String, Channel>,
     /// Who was here until a moment ago.
@@ -101,7 +108,9 @@ pub(super) async fn run(
         |_| None,
     )));
     let now = clock::now();
+    let notices = Notices::start(fabric.clone(), store.clone());
     let mut social = Social {
+        notices,
         fabric,
         store,
         hub,
@@ -223,12 +232,15 @@ impl Social {
             Event::Opened { peer, session, user } => self.opened(peer, session, user),
             Event::Closed(conn) => self.closed(conn),
             Event::Talk { conn, talk } => self.talk(now, conn, talk),
-            Event::Loaded { user, friends, blocked } => self.loaded(user, friends, blocked),
-            Event::Blocked { user, blocked } => {
-                if let Some(person) = self.people.persons.get_mut(&user) {
-                    person.blocked = blocked.into_iter().collect();
+            Event::Loaded { user, friends, wishes } => self.loaded(user, friends, wishes),
+            Event::Wishes(wishes) => {
+                for (user, wishes) in wishes {
+                    if let Some(person) = self.people.persons.get_mut(&user) {
+                        person.wishes = Some(wishes);
+                    }
                 }
             }
+            Event::Strangers(strangers) => self.strangers(&strangers),
             Event::Fetched(fetched) => {
                 let users: Vec<UserId> = fetched.iter().map(|(user, _)| *user).collect();
                 for (user, sessions) in fetched {
@@ -265,9 +277,9 @@ impl Social {
         }
         let store = self.store.clone();
         self.ask(async move {
-            let (friends, blocked) = tokio::join!(store.friend_ids(id), store.blocked_ids(id));
-            match (friends, blocked) {
-                (Ok(friends), Ok(blocked)) => Some(Event::Loaded { user: id, friends, blocked }),
+            let (friends, wishes) = tokio::join!(store.friend_ids(id), Wishes::read_of(&store, id));
+            match (friends, wishes) {
+                (Ok(friends), Ok(wishes)) => Some(Event::Loaded { user: id, friends, wishes }),
                 (Err(error), _) | (_, Err(error)) => {
                     tracing::warn!(%error, user = %id, "cannot look up somebody's friends");
                     None
@@ -276,9 +288,9 @@ impl Social {
         });
     }
 
-    fn loaded(&mut self, user: UserId, friends: Vec<UserId>, blocked: Vec<UserId>) {
+    fn loaded(&mut self, user: UserId, friends: Vec<UserId>, wishes: Wishes) {
         let Some(person) = self.people.persons.get_mut(&user) else { return };
-        person.blocked = blocked.into_iter().collect();
+        person.wishes = Some(wishes);
         let unknown = self.people.watch(user, friends);
         self.fetch(unknown);
         let connections = self.people.persons.get(&user).map(|person| person.connections.clone());
@@ -340,7 +352,11 @@ impl Social {
         let bytes = match event {
             TopicEvent::Message(bytes) => bytes,
             // Something may have been lost: Redis has it.
-            TopicEvent::Gap => return self.fetch(self.people.watched()),
+            TopicEvent::Gap => {
+                self.check_groups();
+                self.check_wishes(self.people.persons.keys().copied());
+                return self.fetch(self.people.watched());
+            }
         };
         let news: PeopleNews = match serde_json::from_slice(&bytes) {
             Ok(news) => news,
@@ -377,14 +393,21 @@ impl Social {
                 here.filter(|here| session.is_none_or(|session| session == here.session))
                     .for_each(|here| here.peer.send(&message));
             }
-            PeopleNews::Blocks(user) => {
-                if self.people.persons.contains_key(&user) {
-                    let store = self.store.clone();
-                    self.ask(async move {
-                        store.blocked_ids(user).await.ok().map(|blocked| Event::Blocked { user, blocked })
-                    });
-                }
+            PeopleNews::Blocks(user) => self.check_wishes([user].into_iter()),
+            PeopleNews::Group { to, changed, closed } => self.group_news(&to, changed, &closed),
+            PeopleNews::Notified { to, notified } => {
+                let message: ServerMessage = notified.into();
+                self.people.connections_of(to).for_each(|here| here.peer.send(&message));
             }
+        }
+    }
+
+    /// Asks what these people wish, as far as they are here.
+    fn check_wishes(&self, users: impl Iterator<Item = UserId>) {
+        let here: Vec<UserId> = users.filter(|user| self.people.persons.contains_key(user)).collect();
+        for some in here.chunks(ASKED_AT_ONCE) {
+            let (store, some) = (self.store.clone(), some.to_vec());
+            self.ask(async move { Wishes::read(&store, &some).await.ok().map(Event::Wishes) });
         }
     }
 
@@ -451,7 +474,7 @@ impl Social {
                     return refuse(&peer, of, ErrorCode::InvalidInput, "expected 1 to 500 characters");
                 }
                 let nonce = send.nonce.to_string();
-                let message = NewMessage { user, nonce, text, edits: None };
+                let message = NewMessage { user, nonce, text, edits: None, mentions: Vec::new() };
                 wait(channel, now, &peer, Waiting { conn, of, message });
             }
             Talk::Edit(edit) => {
@@ -460,7 +483,7 @@ impl Social {
                     return refuse(&peer, of, ErrorCode::InvalidInput, "expected at most 500 characters");
                 }
                 let nonce = edit.nonce.to_string();
-                let message = NewMessage { user, nonce, text, edits: Some(edit.offset) };
+                let message = NewMessage { user, nonce, text, edits: Some(edit.offset), mentions: Vec::new() };
                 wait(channel, now, &peer, Waiting { conn, of, message });
             }
             Talk::Typing(_) => self.tell_later(key, ChannelNews::Typing(user)),
@@ -472,7 +495,7 @@ impl Social {
                     }
                     None
                 });
-                if matches!(name, ChannelName::Direct(_)) {
+                if matches!(name, ChannelName::Direct(_)) && self.people.has_receipts(user) {
                     self.tell_later(key, ChannelNews::Read(user, read.offset));
                 }
             }
@@ -578,24 +601,33 @@ impl Social {
     /// Looks up what a new member has missed. What comes from now on comes by the topic.
     fn read(&mut self, key: String, conn: ConnId, name: ChannelName, since: Option<u64>) {
         let (store, of_channel) = (self.store.clone(), key.clone());
+        let Some(user) = self.people.here.get(&conn).map(|here| here.user.id) else { return };
+        let is_known = self.people.blocked_by(user).is_some();
         let asked = self.ask(async move {
             let read = async {
+                // Again: news of whoever was put out before this came before it was known that he reads here.
+                if let (ChannelName::Group(_) | ChannelName::Direct(_), Err(refused)) =
+                    (name, may_read(&store, user, name).await?)
+                {
+                    return Ok(Err(refused));
+                }
+                let wishes = if is_known { None } else { Some(Wishes::read_of(&store, user).await?) };
                 if let Some(since) = since {
                     let missed = store.messages_after(&key, since).await?;
                     let end = missed.messages.last().map_or(since, |message| message.offset);
                     // An offset that does not exist yet is of another cluster, or made up.
                     if end == missed.last_offset {
-                        return Ok((missed, true));
+                        return Ok(Ok(CaughtUp { stretch: missed, recovered: true, wishes }));
                     }
                 }
                 let latest = store.messages_before(&key, None, MESSAGES_MAX).await?;
-                Ok::<_, rally_store::StoreError>((latest, since.is_none()))
+                Ok::<_, rally_store::StoreError>(Ok(CaughtUp { stretch: latest, recovered: since.is_none(), wishes }))
             };
-            let read = read.await;
-            if let Err(error) = &read {
+            let read = read.await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "cannot read a channel");
-            }
-            Some(Event::Read { conn, key, name, read: read.ok() })
+                Err((ErrorCode::Unavailable, "the database is away"))
+            });
+            Some(Event::Read { conn, key, name, read })
         });
         if asked && let Some(channel) = self.channels.get_mut(&of_channel) {
             channel.reading += 1;
@@ -605,22 +637,29 @@ impl Social {
         }
     }
 
-    fn has_read(&mut self, now: Instant, conn: ConnId, key: &str, name: ChannelName, read: Option<(Stretch, bool)>) {
+    fn has_read(&mut self, now: Instant, conn: ConnId, key: &str, name: ChannelName, read: Result<CaughtUp, Unread>) {
         let Some(channel) = self.channels.get_mut(key) else { return };
         channel.reading = channel.reading.saturating_sub(1);
         let Some(here) = self.people.here.get_mut(&conn) else { return };
         let user = here.user.id;
-        let Some((stretch, recovered)) = read else {
-            here.channels.retain(|one| one != key);
-            return refuse(&here.peer, "channel_join", ErrorCode::Unavailable, "the database is away");
-        };
+        // Left, or put out, meanwhile.
         if !here.channels.iter().any(|one| one == key) {
             return;
         }
-        let blocked = self.people.persons.get(&user).map(|person| &person.blocked);
-        let is_blocked = |sender: UserId| blocked.is_some_and(|blocked| blocked.contains(&sender));
+        let CaughtUp { stretch, recovered, wishes } = match read {
+            Ok(caught_up) => caught_up,
+            Err((code, detail)) => {
+                here.channels.retain(|one| one != key);
+                return refuse(&here.peer, "channel_join", code, detail);
+            }
+        };
+        if let (Some(wishes), Some(person)) = (wishes, self.people.persons.get_mut(&user)) {
+            person.wishes.get_or_insert(wishes);
+        }
+        let Some(here) = self.people.here.get(&conn) else { return };
+        let blocked = self.people.blocked_by(user);
         channel.read_up_to(stretch.last_offset);
-        let said = stretch.messages.into_iter().filter(|message| !is_blocked(message.user)).map(Said::from);
+        let said = stretch.messages.into_iter().map(Said::from).filter(|said| !said.is_hidden_from(blocked));
         let joined = ChannelJoined {
             channel: name.to_string(),
             messages: said.map(|said| said.to_client(name.to_string(), user)).collect(),
@@ -636,7 +675,7 @@ impl Social {
         }
         for said in channel.since(stretch.last_offset) {
             seen = said.offset;
-            if !is_blocked(said.from.id) {
+            if !said.is_hidden_from(blocked) {
                 here.peer.send(&said.to_client(name.to_string(), user).into());
             }
         }
@@ -665,22 +704,29 @@ impl Social {
             }
             Ok(ChannelNews::Last(last)) => channel.heard(now, last),
             Ok(ChannelNews::Typing(user)) => {
-                self.tell_members(key, user, |channel| SomebodyTypes { channel, user }.into())
+                self.tell_members(key, user, |_| true, |channel| SomebodyTypes { channel, user }.into())
             }
             Ok(ChannelNews::Read(user, offset)) => {
-                self.tell_members(key, user, |channel| SomebodyRead { channel, user, offset }.into())
+                let wants = |member| self.people.has_receipts(member);
+                self.tell_members(key, user, wants, |channel| SomebodyRead { channel, user, offset }.into())
             }
             Err(error) => tracing::warn!(%error, "news of a channel cannot be read"),
         }
     }
 
-    /// Tells all members but this user, and those who block it.
-    fn tell_members(&self, key: &str, about: UserId, message: impl Fn(String) -> ServerMessage) {
+    /// Tells all members who want it but this user, and those who block it.
+    fn tell_members(
+        &self,
+        key: &str,
+        about: UserId,
+        wants: impl Fn(UserId) -> bool,
+        message: impl Fn(String) -> ServerMessage,
+    ) {
         let Some(channel) = self.channels.get(key) else { return };
         for member in &channel.members {
             let Some(here) = self.people.here.get(&member.conn) else { continue };
-            let blocks = self.people.persons.get(&here.user.id).is_some_and(|person| person.blocked.contains(&about));
-            if here.user.id != about && !blocks {
+            let blocks = self.people.blocked_by(here.user.id).is_some_and(|blocked| blocked.contains(&about));
+            if here.user.id != about && !blocks && wants(here.user.id) {
                 here.peer.send(&message(member.name.to_string()));
             }
         }
@@ -701,7 +747,7 @@ impl Social {
                 member.seen = said.offset;
                 let Some(here) = self.people.here.get(&member.conn) else { continue };
                 let user = here.user.id;
-                if self.people.persons.get(&user).is_some_and(|person| person.blocked.contains(&said.from.id)) {
+                if said.is_hidden_from(self.people.blocked_by(user)) {
                     continue;
                 }
                 let make = || {
@@ -765,9 +811,9 @@ impl Social {
         channel.batch_since = (!channel.waiting.is_empty()).then(clock::now);
         channel.storing = true;
         let (fabric, store, key) = (self.fabric.clone(), self.store.clone(), key.to_owned());
-        let events = self.events.clone();
+        let (events, notices) = (self.events.clone(), self.notices.clone());
         tokio::spawn(async move {
-            let (messages, answers) = store_batch(&fabric, &store, &key, batch).await;
+            let (messages, answers) = store_batch(&fabric, &store, &notices, &key, batch).await;
             if let Some(events) = events.upgrade() {
                 // The task has ended.
                 let _ = events.send(Event::Stored { key, messages, answers }).await;
@@ -787,7 +833,7 @@ impl Social {
                         here.peer.send(&Said::from(*message).to_client(name.to_string(), here.user.id).into());
                     }
                 }
-                Answer::Refused(of, code, detail) => refuse(&here.peer, of, code, detail),
+                Answer::Refused(of, code, detail, until) => refuse_until(&here.peer, of, code, detail, until),
             }
         }
         let Some(channel) = self.channels.get_mut(key) else { return };
@@ -865,73 +911,10 @@ fn wait(channel: &mut Channel, now: Instant, peer: &SharedPeer, waiting: Waiting
 }
 
 fn refuse(peer: &SharedPeer, of: &'static str, code: ErrorCode, detail: &str) {
-    counter!(REFUSED, "reason" => code.as_str()).increment(1);
-    peer.send(&ErrorMessage { code, detail: detail.into(), of: Some(of.into()), match_id: None }.into());
+    refuse_until(peer, of, code, detail.into(), None);
 }
 
-/// Stores a batch, as far as its senders may say so much, and tells all edges.
-async fn store_batch(
-    fabric: &Fabric,
-    store: &Store,
-    key: &str,
-    batch: Vec<Waiting>,
-) -> (Vec<Message>, Vec<(ConnId, Answer)>) {
-    let started = std::time::Instant::now();
-    let limits = fabric.limits();
-    let mut answers = Vec::new();
-    let mut allowed = Vec::with_capacity(batch.len());
-    for waiting in batch {
-        // With Redis away nobody else hears it anyway; each connection is still limited by itself.
-        let charged = limits.charge(&CHAT_RATE, &waiting.message.user.to_string()).await;
-        match charged {
-            Ok(Some(_)) => {
-                let refused = Answer::Refused(waiting.of, ErrorCode::RateLimited, "too many messages");
-                answers.push((waiting.conn, refused));
-            }
-            Ok(None) | Err(_) => allowed.push(waiting),
-        }
-    }
-    if allowed.is_empty() {
-        return (Vec::new(), answers);
-    }
-    let new: Vec<NewMessage> = allowed.iter().map(|waiting| waiting.message.clone()).collect();
-    let appended = match store.append_messages(key, &new).await {
-        Ok(appended) => appended,
-        Err(error) => {
-            tracing::warn!(%error, "chat messages are not stored");
-            let refuse = |waiting: &Waiting| {
-                let refused = Answer::Refused(waiting.of, ErrorCode::Unavailable, "the database is away; not said");
-                (waiting.conn, refused)
-            };
-            answers.extend(allowed.iter().map(refuse));
-            return (Vec::new(), answers);
-        }
-    };
-    let mut messages = Vec::new();
-    for (waiting, appended) in allowed.iter().zip(appended) {
-        match appended {
-            Appended::Stored { message, repeated: false } => messages.push(message),
-            Appended::Stored { message, repeated: true } => {
-                answers.push((waiting.conn, Answer::Repeated(Box::new(message))));
-            }
-            Appended::NotEditable => {
-                let refused = Answer::Refused(
-                    waiting.of,
-                    ErrorCode::Forbidden,
-                    "only one's own messages can be changed, within five minutes",
-                );
-                answers.push((waiting.conn, refused));
-            }
-        }
-    }
-    histogram!(STORE_SECONDS).record(started.elapsed());
-    counter!(STORED).increment(messages.len() as u64);
-    if !messages.is_empty() {
-        let said = messages.iter().cloned().map(Said::from).collect();
-        if let Err(error) = tell(fabric, key, &ChannelNews::Messages(said)).await {
-            // The others find the hole when they hear of the channel again.
-            tracing::debug!(%error, "chat messages are not told");
-        }
-    }
-    (messages, answers)
+fn refuse_until(peer: &SharedPeer, of: &'static str, code: ErrorCode, detail: String, until: Option<u64>) {
+    counter!(REFUSED, "reason" => code.as_str()).increment(1);
+    peer.send(&ErrorMessage { code, detail, of: Some(of.into()), match_id: None, until }.into());
 }

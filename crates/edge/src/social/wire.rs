@@ -1,9 +1,11 @@
 //! What edges tell each other on topics.
 
+use std::collections::HashSet;
+
 use rally_fabric::{Fabric, PresenceChange, RedisError};
 use rally_protocol::client::{
     codec::{Encoding, Messages as _},
-    v1::{ChatMessage, ServerMessage, UserInfo},
+    v1::{ChatMessage, GroupChanged, Notified, ServerMessage, UserInfo},
 };
 use rally_store::{Message, UserKind};
 use rally_units::{MatchId, SessionId, UserId};
@@ -32,7 +34,7 @@ pub(crate) enum PeopleNews {
         /// `requested`, `accepted`, `removed`.
         change: String,
     },
-    /// Somebody blocks others than before.
+    /// Somebody blocks others than before, or wishes otherwise.
     Blocks(UserId),
     /// A message for connections of somebody.
     Tell {
@@ -42,6 +44,22 @@ pub(crate) enum PeopleNews {
         session: Option<SessionId>,
         /// What, as JSON.
         message: String,
+    },
+    /// A group has changed.
+    Group {
+        /// Who is told.
+        to: Vec<UserId>,
+        /// What.
+        changed: GroupChanged,
+        /// Whose channel is closed, whatever they read at the moment.
+        closed: Vec<UserId>,
+    },
+    /// Somebody is told something.
+    Notified {
+        /// Who.
+        to: UserId,
+        /// What.
+        notified: Notified,
     },
 }
 
@@ -78,6 +96,8 @@ pub(super) struct Said {
     nonce: String,
     edits: Option<u64>,
     sent_at_ms: u64,
+    #[serde(default)]
+    mentions: Vec<UserId>,
 }
 
 impl From<Message> for Said {
@@ -89,12 +109,19 @@ impl From<Message> for Said {
             text: message.text,
             nonce: message.nonce,
             edits: message.edits,
+            mentions: message.mentions,
             sent_at_ms: u64::try_from(message.sent_at.as_millisecond()).unwrap_or_default(),
         }
     }
 }
 
 impl Said {
+    /// Whether a reader who blocks these does not see it. What takes something back is seen whoever has done it.
+    pub(super) fn is_hidden_from(&self, blocked: Option<&HashSet<UserId>>) -> bool {
+        let takes_back = self.edits.is_some() && self.text.is_empty();
+        !takes_back && blocked.is_some_and(|blocked| blocked.contains(&self.from.id))
+    }
+
     /// As a client reads it; only the sender sees the mark.
     pub(super) fn to_client(&self, channel: String, reader: UserId) -> ChatMessage {
         ChatMessage {
@@ -106,6 +133,7 @@ impl Said {
             sent_at: self.sent_at_ms,
             nonce: (self.from.id == reader).then(|| self.nonce.clone()),
             edits: self.edits,
+            mentions: self.mentions.clone(),
         }
     }
 }

@@ -257,6 +257,6 @@ fn new_session() -> SessionId {
 }
 
 fn refused(code: ErrorCode, detail: &str, of: &'static str, match_id: Option<MatchId>) -> Answer {
-    let error = ErrorMessage { code, detail: detail.into(), of: Some(of.into()), match_id };
+    let error = ErrorMessage { code, detail: detail.into(), of: Some(of.into()), match_id, until: None };
     Answer::Refused { error, label: code.as_str() }
 }

@@ -349,6 +349,7 @@ impl Task {
             detail: "this edge is overloaded".into(),
             of: Some(of.into()),
             match_id: None,
+            until: None,
         };
         self.peer.send(&error.into());
     }

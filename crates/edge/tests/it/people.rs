@@ -80,7 +80,7 @@ async fn a_profile_is_shown_and_changed() {
     let (ada, id) = account(&site, "Ada").await;
     let (_grace, _) = account(&site, "Grace").await;
     let me = ada.get(ME).await.json();
-    assert_eq!(me["settings"], json!({ "language": "en", "friend_requests": "all" }));
+    assert_eq!(me["settings"], json!({ "language": "en", "friend_requests": "all", "read_receipts": true }));
     assert_eq!((&me["user"]["rating"], &me["user"]["avatar"]), (&json!(1500.0), &Value::Null));
     let changed = patch(&ada, json!({ "username": "Ada_1815", "language": "fr", "friend_requests": "none" })).await;
     assert_eq!(changed.status, 200);
@@ -270,7 +270,8 @@ async fn who_wants_to_be_forgotten_is() {
     let ((ada, a), (grace, b)) = (account(&site, "Ada").await, account(&site, "Grace").await);
     let id = played(&cluster, Mode::Ranked, a, b).await;
     assert_eq!(ada.post("/api/v1/friends/requests", &json!({ "user": b })).await.status, 201);
-    let said = rally_store::NewMessage { user: a, nonce: "n".into(), text: "hello".into(), edits: None };
+    let said =
+        rally_store::NewMessage { user: a, nonce: "n".into(), text: "hello".into(), mentions: Vec::new(), edits: None };
     cluster.store.append_messages("global", &[said]).await.unwrap();
     let export = ada.get("/api/v1/users/me/export").await;
     assert!(export.header("content-disposition").unwrap().starts_with("attachment"));
@@ -356,6 +357,23 @@ fn expected(method: &Method, path: &str) -> Option<[u16; 3]> {
         ("DELETE /blocks/{id}", NOT_THERE),
         ("GET /channels", SIGNED),
         ("GET /channels/{name}/messages", NOT_THERE),
+        ("GET /messages", BODY),
+        ("POST /channels", BODY),
+        ("GET /channels/{name}", NOT_THERE),
+        ("PATCH /channels/{name}", NOT_THERE),
+        ("DELETE /channels/{name}", NOT_THERE),
+        ("POST /channels/{name}/join", NOT_THERE),
+        ("POST /channels/{name}/leave", NOT_THERE),
+        ("POST /channels/{name}/invitations", BODY),
+        ("DELETE /channels/{name}/invitations/{id}", NOT_THERE),
+        ("PATCH /channels/{name}/members/{id}", NOT_THERE),
+        ("DELETE /channels/{name}/members/{id}", NOT_THERE),
+        ("GET /channels/{name}/bans", NOT_THERE),
+        ("PUT /channels/{name}/bans/{id}", NOT_THERE),
+        ("DELETE /channels/{name}/bans/{id}", NOT_THERE),
+        ("GET /notifications", SIGNED),
+        ("POST /notifications/read", BODY),
+        ("POST /reports", BODY),
         ("GET /leaderboard", [200, 200, 200]),
         ("GET /stats", [200, 200, 200]),
         ("GET /openapi.json", [200, 200, 200]),
@@ -370,7 +388,8 @@ async fn every_route_answers_each_role_as_the_table_says() {
     for (n, (method, path, access, _)) in table().into_iter().enumerate() {
         let expected = expected(&method, path).unwrap_or_else(|| panic!("{method} {path} is not in the table"));
         // Whoever is asked for is somebody else, who is not there.
-        let asked = format!("/api/v1{}", path.replace("{id}", &new_match().to_string()));
+        let group = format!("group:{}", new_match());
+        let asked = format!("/api/v1{}", path.replace("{id}", &new_match().to_string()).replace("{name}", &group));
         let mut guest = site.browser();
         guest.sign_in("visitor").await;
         let (account, _) = account(&site, &format!("user_{n}")).await;

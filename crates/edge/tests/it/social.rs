@@ -132,8 +132,9 @@ async fn after_a_reconnect_exactly_what_was_missed_comes() {
         next += 1;
     }
     // So much was missed that the latest page has to do.
-    let many: Vec<_> =
-        (0..150).map(|n| NewMessage { user: a, nonce: format!("m{n}"), text: n.to_string(), edits: None }).collect();
+    let many: Vec<_> = (0..150)
+        .map(|n| NewMessage { user: a, nonce: format!("m{n}"), text: n.to_string(), edits: None, mentions: Vec::new() })
+        .collect();
     cluster.store.append_messages("global", &many).await.unwrap();
     let mut late = at(&two, b).await;
     let joined = late.join("global", Some(1)).await;
@@ -207,7 +208,7 @@ async fn direct_messages_are_for_two() {
         _ => None,
     });
     assert_eq!(read.await.offset, 1);
-    eventually(LONG, async || cluster.store.direct_channels(b).await.unwrap()[0].2 == 1).await;
+    eventually(LONG, async || cluster.store.own_channels(b).await.unwrap()[0].read_offset == 1).await;
     assert_eq!(eve.soon().await, None, "it is not hers");
 
     // Whom one blocks is not heard any more, and cannot come in.

@@ -13,7 +13,7 @@ use rally_protocol::{
         v1::{
             Auth, ChannelName, ChatSend, ClientMessage, Dir, DuelAnswer, ErrorCode, Forfeit, Hello, InputMessage,
             JoinAs, MatchJoin, MatchLeave, Mode, Nonce, Ping, Place, QueueJoin, Ready, ServerMessage, Side, Skill,
-            Token, UserInfo, Welcome,
+            Token, Typing, UserInfo, Welcome,
         },
     },
     cluster::v1::Command,
@@ -599,4 +599,24 @@ proptest! {
             prop_assert_eq!(is_closed, client.connection.is_closed());
         }
     }
+}
+
+#[test]
+fn each_class_of_messages_has_a_rate_of_its_own() {
+    let mut client = Client::open(Encoding::Json);
+    let typing = || Typing { channel: "global".try_into().unwrap() };
+    let said = |client: &mut Client| {
+        (0..50).filter(|_| matches!(client.say(typing())[..], [Output::Do(Request::Talk(_))])).count()
+    };
+    assert_eq!(said(&mut client), 20);
+    match &client.say(typing())[..] {
+        [Output::Refuse(error, "too_fast_signal")] => {
+            assert_eq!((error.code, error.of.as_deref()), (ErrorCode::RateLimited, Some("typing")));
+        }
+        other => panic!("{other:?}"),
+    }
+    // Others are as free as before, and so is this one after a while.
+    assert!(matches!(client.say(Ping { t: 1 })[..], [Output::Pong { .. }]));
+    client.pass(1_000);
+    assert_eq!(said(&mut client), 5);
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod backlog;
+mod classes;
 mod connection;
 mod inputs;
 mod relay;

@@ -635,7 +635,8 @@ messages! {
         /// `online`, `away` or `busy`.
         status: Status,
     }
-    /// Changes or takes back what one has said, within five minutes. Answered by a `chat_message` with `edits`.
+    /// Changes or takes back what one has said, within five minutes; who keeps order takes back what others have said, at
+    /// any time. Answered by a `chat_message` with `edits`.
     22 "chat_edit" ChatEdit {
         /// The channel.
         channel: ChannelName,
@@ -708,6 +709,9 @@ messages! {
         /// The match that it is about.
         #[serde(rename = "match", default)]
         match_id: Option<MatchId>,
+        /// Until when it is so, in ms since 1970: of one who is muted, or too quick in a slow channel.
+        #[serde(default)]
+        until: Option<u64>,
     }
     /// Answers `queue_join`.
     68 "queued" Queued {
@@ -852,7 +856,7 @@ messages! {
         id: MatchId,
         /// Who.
         from: UserInfo,
-        /// What.
+        /// What; empty: it was taken back.
         text: String,
         /// When, in ms since 1970.
         sent_at: u64,
@@ -862,6 +866,9 @@ messages! {
         /// The offset of an earlier message whose text this is from now on; empty: it is taken back.
         #[serde(default)]
         edits: Option<u64>,
+        /// Who is named in it.
+        #[serde(default)]
+        mentions: Vec<UserId>,
     }
     /// A friend's state changed.
     77 "presence" Presence {
@@ -940,6 +947,52 @@ messages! {
         /// The finished match.
         #[serde(rename = "match")]
         match_id: MatchId,
+    }
+    /// One is told something, and finds it at `GET /notifications` until it is read.
+    85 "notification" Notified {
+        /// For `POST /notifications/read`; those of later ones are greater.
+        id: MatchId,
+        /// `friend_request`, `friend_accepted`, `mention`, `group_invitation`, `duel_invitation`, `tournament_call`.
+        kind: String,
+        /// On whose account.
+        from: Option<UserInfo>,
+        /// The group, the invitation, the tournament.
+        subject: Option<MatchId>,
+        /// The channel in which something was said, or of the group.
+        channel: Option<String>,
+        /// What was said there.
+        offset: Option<u64>,
+        /// What was said, or what it is called.
+        text: Option<String>,
+        /// When, in ms since 1970.
+        at: u64,
+    }
+    /// A group of one's own has changed. What has not is null.
+    86 "group" GroupChanged {
+        /// Its channel.
+        channel: String,
+        /// `joined`, `left`, `kicked`, `banned`, `unbanned`, `invited`, `uninvited`, `role`, `muted`, `unmuted`,
+        /// `renamed`, `slow`, `deleted`.
+        change: String,
+        /// Who has changed it.
+        by: UserInfo,
+        /// To whom it has happened.
+        user: Option<UserId>,
+        /// What that one is now.
+        role: Option<String>,
+        /// Until when that one is muted, in ms since 1970.
+        until: Option<u64>,
+        /// What the group is called now.
+        title: Option<String>,
+        /// How slow it is now, in seconds.
+        slow_s: Option<u32>,
+    }
+    /// One reads a channel no more, against one's will.
+    87 "channel_closed" ChannelClosed {
+        /// Which.
+        channel: String,
+        /// `left`, `kicked`, `banned`, `deleted`.
+        reason: String,
     }
     /// This edge is about to close: come back to any edge after this time.
     82 "reconnect" Reconnect {

@@ -90,6 +90,7 @@ fn chat_message() -> ChatMessage {
         sent_at: 1_790_000_000_000,
         nonce: Some("n-1".into()),
         edits: None,
+        mentions: vec![user_id()],
     }
 }
 
@@ -156,6 +157,15 @@ pub fn from_server() -> Vec<ServerMessage> {
             detail: "expected -1, 0 or 1".into(),
             of: Some("input".into()),
             match_id: Some(match_id),
+            until: None,
+        }
+        .into(),
+        ErrorMessage {
+            code: ErrorCode::Forbidden,
+            detail: "muted in this group until 2026-09-21T14:13:20Z".into(),
+            of: Some("chat_send".into()),
+            match_id: None,
+            until: Some(1_790_000_000_000),
         }
         .into(),
         Queued { mode: Mode::Casual, wait_s: Some(4) }.into(),
@@ -194,7 +204,15 @@ pub fn from_server() -> Vec<ServerMessage> {
         ChannelJoined { channel: "global".into(), messages: vec![chat_message()], recovered: true, last_offset: 41 }
             .into(),
         chat_message().into(),
-        ChatMessage { offset: 42, text: String::new(), nonce: None, edits: Some(41), ..chat_message() }.into(),
+        ChatMessage {
+            offset: 42,
+            text: String::new(),
+            nonce: None,
+            edits: Some(41),
+            mentions: vec![],
+            ..chat_message()
+        }
+        .into(),
         Presence { user: user_id(), status: Status::Online, match_id: Some(match_id) }.into(),
         Friend { user: user(), change: "requested".into() }.into(),
         DuelInvited { invite: match_id, from: user(), mode: Mode::Duel, expires_in_s: 30 }.into(),
@@ -205,6 +223,29 @@ pub fn from_server() -> Vec<ServerMessage> {
         DuelSent { invite: match_id, user: user_id(), expires_in_s: 60 }.into(),
         DuelOver { invite: match_id }.into(),
         RematchWanted { match_id }.into(),
+        Notified {
+            id: match_id,
+            kind: "mention".into(),
+            from: Some(user()),
+            subject: None,
+            channel: Some("global".into()),
+            offset: Some(41),
+            text: Some("good game".into()),
+            at: 1_790_000_000_000,
+        }
+        .into(),
+        GroupChanged {
+            channel: format!("group:{match_id}"),
+            change: "muted".into(),
+            by: user(),
+            user: Some(user_id()),
+            role: None,
+            until: Some(1_790_000_000_000),
+            title: None,
+            slow_s: None,
+        }
+        .into(),
+        ChannelClosed { channel: format!("group:{match_id}"), reason: "kicked".into() }.into(),
         Reconnect { after_ms: 1_500, reason: "drain".into() }.into(),
     ]
 }

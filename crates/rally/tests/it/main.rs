@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod admin;
 mod backups;
 mod bad_input;
 mod cli;

@@ -1,14 +1,21 @@
-//! No token, key or password of a run stands in its logs, however much they say.
+//! No token, key, password or code of a run stands in its logs, nor what people say to each other, however much the logs
+//! say.
 
 use rally_client::{
     Api, Encoding, NewMatch,
     protocol::{EventKind, Forfeit, JoinAs, Level, Skill},
 };
 
-use crate::support::{LONG, Player, Raw, Site, http::post};
+use serde_json::{Value, json};
+
+use crate::support::{LONG, Player, Raw, Site, http::post, unique};
 
 const REDIS_PASSWORD: &str = "rds-7Kq2vXw9LmT4";
 const POSTGRES_PASSWORD: &str = "pgs-3Zb8nYc6HdR5";
+const PASSWORD: &str = "seven grey owls in a barn";
+const WRONG_PASSWORD: &str = "eight grey owls in a barn";
+const NEXT_PASSWORD: &str = "nine white owls on a roof";
+const WORDS: &str = "between the two of us alone";
 
 #[tokio::test]
 async fn logs_hold_no_secret() {
@@ -36,6 +43,35 @@ async fn logs_hold_no_secret() {
     let bearer = format!("Bearer {}x", tokens.access);
     let refused = post([127, 0, 0, 1], edge.port, "/api/v1/matches", &[("authorization", &bearer)], "{}").await;
     assert_eq!(refused.status, 401);
+    // What people type: passwords, codes, and what they say to each other.
+    let name = unique("ada");
+    let ask = async |path: &str, token: &str, body: Value| {
+        let bearer = format!("Bearer {token}");
+        let headers: &[(&str, &str)] = if token.is_empty() { &[] } else { &[("authorization", &bearer)] };
+        post([127, 0, 0, 1], edge.port, &format!("/api/v1{path}"), headers, &body.to_string()).await
+    };
+    let made = ask("/auth/register", "", json!({ "username": name, "password": PASSWORD })).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let made = made.json();
+    let text = |answer: &Value, field: &str| answer[field].as_str().unwrap().to_owned();
+    let (access, refresh, code) =
+        (text(&made, "access_token"), text(&made, "refresh_token"), text(&made, "recovery_code"));
+    assert_eq!(ask("/auth/login", "", json!({ "username": name, "password": WRONG_PASSWORD })).await.status, 401);
+    let enrolled = ask("/auth/totp/enrol", &access, json!({ "password": PASSWORD })).await;
+    let totp = text(&enrolled.json(), "secret");
+    let recovered = json!({ "username": name, "recovery_code": code, "new_password": NEXT_PASSWORD });
+    let recovered = ask("/auth/recover", "", recovered).await;
+    assert_eq!(recovered.status, 200, "{recovered:?}");
+    let next_code = text(&recovered.json(), "recovery_code");
+    let access = text(&recovered.json(), "access_token");
+    let mut talks = Raw::open(edge.port, &access).await;
+    talks.say(json!({ "type": "channel_join", "channel": format!("direct:{}", player.identity.user.id) })).await;
+    talks.until("channel_joined").await;
+    let channel = format!("direct:{}", player.identity.user.id);
+    talks.say(json!({ "type": "chat_send", "channel": channel, "text": WORDS, "nonce": "1" })).await;
+    talks.until("chat_message").await;
+    let report = json!({ "user": player.identity.user.id, "reason": "other", "text": WORDS });
+    assert_eq!(ask("/reports", &access, report).await.status, 201);
     // And what fails: with Redis and Postgres gone, errors are told with their chain.
     site.redis.stop().await;
     let _ = Api::new(edge.url()).create_match(&refreshed.access, &wanted).await;
@@ -47,6 +83,15 @@ async fn logs_hold_no_secret() {
         ("access token", tokens.access.as_str()),
         ("refresh token", &tokens.refresh),
         ("refreshed access token", &refreshed.access),
+        ("access token of an account", &access),
+        ("refresh token of an account", &refresh),
+        ("password", PASSWORD),
+        ("wrong password", WRONG_PASSWORD),
+        ("next password", NEXT_PASSWORD),
+        ("recovery code", &code),
+        ("next recovery code", &next_code),
+        ("second factor", &totp),
+        ("what two say to each other", WORDS),
         ("cluster key", &site.cluster_key),
         ("signing key", &site.signing_key),
         ("password of Redis", REDIS_PASSWORD),

@@ -4,12 +4,15 @@
 
 mod accounts;
 mod boards;
+mod groups;
 mod history;
 mod matches;
 mod migrations;
 mod outages;
 mod ownership;
 mod results;
+mod searching;
 mod social;
 mod support;
+mod telling;
 mod users;

@@ -79,7 +79,7 @@ async fn who_wants_no_requests_gets_none() {
 }
 
 fn say(user: UserId, nonce: &str) -> NewMessage {
-    NewMessage { user, nonce: nonce.into(), text: format!("says {nonce}"), edits: None }
+    NewMessage { user, nonce: nonce.into(), text: format!("says {nonce}"), edits: None, mentions: Vec::new() }
 }
 
 fn edit(user: UserId, nonce: &str, edits: u64) -> NewMessage {
@@ -89,7 +89,7 @@ fn edit(user: UserId, nonce: &str, edits: u64) -> NewMessage {
 fn stored(appended: &Appended) -> (&Message, bool) {
     match appended {
         Appended::Stored { message, repeated } => (message, *repeated),
-        Appended::NotEditable => panic!("not stored"),
+        refused => panic!("not stored: {refused:?}"),
     }
 }
 
@@ -168,14 +168,18 @@ async fn a_channel_is_read_forwards_and_backwards() {
     let direct = "direct:a:b";
     t.store.open_direct(direct, [a, b]).await.unwrap();
     t.store.open_direct(direct, [a, b]).await.unwrap();
-    assert_eq!(t.store.direct_channels(a).await.unwrap(), [], "nothing was said");
+    assert_eq!(t.store.own_channels(a).await.unwrap(), [], "nothing was said");
     t.store.append_messages(direct, &[say(a, "1"), say(a, "2"), say(b, "1")]).await.unwrap();
     t.store.note_read(direct, a, 2).await.unwrap();
     t.store.note_read(direct, a, 1).await.unwrap();
     t.store.note_read(direct, b, 99).await.unwrap();
     t.store.note_read("nowhere", b, 1).await.unwrap();
-    assert_eq!(t.store.direct_channels(a).await.unwrap(), [(direct.to_owned(), 3, 2)]);
-    assert_eq!(t.store.direct_channels(b).await.unwrap(), [(direct.to_owned(), 3, 3)]);
+    let own = async |user| {
+        let own = t.store.own_channels(user).await.unwrap();
+        own.into_iter().map(|c| (c.name, c.last_offset, c.read_offset, c.unread)).collect::<Vec<_>>()
+    };
+    assert_eq!(own(a).await, [(direct.to_owned(), 3, 2, 1)]);
+    assert_eq!(own(b).await, [(direct.to_owned(), 3, 3, 0)]);
     t.store.delete_user(a).await.unwrap();
     assert_eq!(t.store.messages_after(direct, 0).await.unwrap().messages[0].name, "deleted");
 }

@@ -47,6 +47,11 @@ pub(crate) struct World {
     pub(crate) refuse_queueing: AtomicU32,
     /// Connections are closed with 1012 when this is set, each once.
     pub(crate) restart: AtomicBool,
+    /// So many chat messages are taken, others refused; 0 for all.
+    pub(crate) chat_max: AtomicU64,
+    /// Every so manieth chat message is not told to one of its readers; 0 for none.
+    pub(crate) lose_every: AtomicU64,
+    pub(crate) said: AtomicU64,
     pub(crate) snapshots_sent: AtomicU64,
     pub(crate) inputs: AtomicU64,
     pub(crate) bad_seq: AtomicU64,
@@ -56,11 +61,13 @@ pub(crate) struct World {
     next_match: AtomicU32,
     queue: Mutex<VecDeque<(UserInfo, mpsc::Sender<Told>)>>,
     private: Mutex<Vec<MatchId>>,
+    readers: Mutex<Vec<mpsc::Sender<Told>>>,
 }
 
 /// What a connection is told by others.
 enum Told {
     Found(MatchId, Side, UserInfo),
+    Said(ChatMessage),
 }
 
 pub(crate) struct Cluster {
@@ -168,7 +175,7 @@ struct Playing {
 impl Seat {
     fn new(socket: WebSocketStream<TcpStream>, encoding: Encoding, world: Arc<World>) -> Self {
         let user = UserInfo { id: UserId::from_bytes([0; 16]), name: String::new(), guest: true };
-        Self { socket, encoding, world, user, told: mpsc::channel(4), playing: None, restarted: false }
+        Self { socket, encoding, world, user, told: mpsc::channel(1_024), playing: None, restarted: false }
     }
 
     async fn serve(&mut self) -> io::Result<()> {
@@ -187,9 +194,15 @@ impl Seat {
                     self.on(message).await?;
                 }
                 told = self.told.1.recv() => {
-                    let Some(Told::Found(match_id, side, opponent)) = told else { return Ok(()) };
-                    self.playing = Some(Playing::new(match_id, side));
-                    self.send(MatchFound { match_id, mode: Mode::Casual, side, opponent: Some(opponent) }).await?;
+                    match told {
+                        Some(Told::Found(match_id, side, opponent)) => {
+                            self.playing = Some(Playing::new(match_id, side));
+                            let opponent = Some(opponent);
+                            self.send(MatchFound { match_id, mode: Mode::Casual, side, opponent }).await?;
+                        }
+                        Some(Told::Said(said)) => self.send(said).await?,
+                        None => return Ok(()),
+                    }
                 }
                 _ = ticks.tick() => self.tick().await?,
             }
@@ -234,7 +247,9 @@ impl Seat {
                 if refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
                     let of = Some("queue_join".into());
                     let code = ErrorCode::RateLimited;
-                    return self.send(ErrorMessage { code, detail: "slower".into(), of, match_id: None }).await;
+                    return self
+                        .send(ErrorMessage { code, detail: "slower".into(), of, match_id: None, until: None })
+                        .await;
                 }
                 self.send(Queued { mode: join.mode, wait_s: None }).await?;
                 let mut queue = self.world.queue.lock().unwrap();
@@ -281,6 +296,39 @@ impl Seat {
                         playing.waiting.push_back((input.seq, apply_at));
                     }
                     _ => drop(self.world.bad_seq.fetch_add(1, Ordering::SeqCst)),
+                }
+                Ok(())
+            }
+            ClientMessage::ChannelJoin(join) => {
+                self.world.readers.lock().unwrap().push(self.told.0.clone());
+                let channel = join.channel.to_string();
+                self.send(ChannelJoined { channel, messages: Vec::new(), recovered: true, last_offset: 0 }).await
+            }
+            ClientMessage::ChatSend(send) => {
+                let offset = self.world.said.fetch_add(1, Ordering::SeqCst) + 1;
+                let max = self.world.chat_max.load(Ordering::SeqCst);
+                if max > 0 && offset > max {
+                    let of = Some("chat_send".into());
+                    let code = ErrorCode::AtCapacity;
+                    return self
+                        .send(ErrorMessage { code, detail: "full".into(), of, match_id: None, until: None })
+                        .await;
+                }
+                let said = ChatMessage {
+                    channel: send.channel.to_string(),
+                    offset,
+                    id: MatchId::from_bytes([1; 16]),
+                    from: self.user.clone(),
+                    text: send.text.to_string(),
+                    sent_at: 0,
+                    nonce: None,
+                    edits: None,
+                    mentions: Vec::new(),
+                };
+                let lose = self.world.lose_every.load(Ordering::SeqCst);
+                let lost = lose > 0 && offset.is_multiple_of(lose);
+                for reader in self.world.readers.lock().unwrap().iter().skip(usize::from(lost)) {
+                    let _ = reader.try_send(Told::Said(said.clone()));
                 }
                 Ok(())
             }

@@ -16,6 +16,7 @@ const PAGES: Record<Route["page"], () => Promise<{ default: Page }>> = {
   leaderboard: () => import("./pages/leaderboard.tsx"),
   docs: () => import("./pages/docs.tsx"),
   match: () => import("./pages/match.tsx"),
+  talk: () => import("./pages/talk.tsx"),
   play: () => import("./pages/play.tsx"),
   watch: () => import("./pages/watch.tsx"),
 };
@@ -73,6 +74,7 @@ const TITLES: Record<Route["page"], string> = {
   leaderboard: "Rally – leaderboard",
   docs: "Rally – the API",
   match: "Rally – match",
+  talk: "Rally – talk",
   play: "Rally – play",
   watch: "Rally – watch",
 };

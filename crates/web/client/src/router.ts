@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 
 export type Route =
-  | { page: "home" | "account" | "leaderboard" | "docs" }
+  | { page: "home" | "account" | "leaderboard" | "docs" | "talk" }
   | { page: "play" | "watch" | "match"; match: string };
 
 export const route = signal<Route>(parse(location.pathname));
@@ -22,8 +22,8 @@ addEventListener("popstate", () => {
 export function parse(path: string): Route {
   const [, page, match] = /^\/(play|watch|match)\/([^/]+)\/?$/.exec(path) ?? [];
   if (match !== undefined) return { page: page as "play" | "watch" | "match", match };
-  const [, alone] = /^\/(account|leaderboard|docs)\/?$/.exec(path) ?? [];
-  return { page: (alone as "account" | "leaderboard" | "docs" | undefined) ?? "home" };
+  const [, alone] = /^\/(account|leaderboard|docs|talk)\/?$/.exec(path) ?? [];
+  return { page: (alone as "account" | "leaderboard" | "docs" | "talk" | undefined) ?? "home" };
 }
 
 /** The match that a link or an id given by hand means; null if it is neither. */

@@ -237,7 +237,7 @@ function post<T>(origin: string, path: string, body: unknown, token?: string): P
   return call("POST", origin, path, body, token);
 }
 
-async function call<T>(method: string, origin: string, path: string, body?: unknown, token?: string): Promise<T> {
+export async function call<T>(method: string, origin: string, path: string, body?: unknown, token?: string): Promise<T> {
   const response = await fetch(`${origin}/api/v1${path}`, {
     method,
     // Another edge of this site has the same cookie.

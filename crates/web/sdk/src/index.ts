@@ -7,3 +7,4 @@ export * from "./protocol/index.ts";
 export * from "./rally.ts";
 export { Rtt } from "./rtt.ts";
 export * from "./session.ts";
+export * as talk from "./talk.ts";

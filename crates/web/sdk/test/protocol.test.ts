@@ -80,7 +80,7 @@ const SERVER: [string, ServerMessage][] = [
   ["934207cf000001a1ee565e7b", { type: "pong", t: 7, serverTimeMs: 1795000000123 }],
   [
     `9543b0616c72656164795f696e5f6d61746368ad6f6e6520617420612074696d65aa71756575655f6a6f696e${ID_HEX}`,
-    { type: "error", code: "already_in_match", detail: "one at a time", of: "queue_join", match: ID },
+    { type: "error", code: "already_in_match", detail: "one at a time", of: "queue_join", match: ID, until: null },
   ],
   ["934400c0", { type: "queued", mode: "ranked", waitS: null }],
   [

@@ -55,7 +55,7 @@ function items(message: ServerMessage): unknown[] {
     case "pong":
       return [66, message.t, message.serverTimeMs];
     case "error":
-      return [67, message.code, message.detail, message.of, maybe(message.match, idToBytes)];
+      return [67, message.code, message.detail, message.of, maybe(message.match, idToBytes), message.until];
     case "queued":
       return [68, at(MODES, message.mode), message.waitS];
     case "queue_left":
@@ -117,6 +117,32 @@ function items(message: ServerMessage): unknown[] {
       return [93, idToBytes(message.invite)];
     case "rematch_wanted":
       return [94, idToBytes(message.match)];
+    case "notification":
+      return [
+        85,
+        idToBytes(message.id),
+        message.kind,
+        maybe(message.from, user),
+        maybe(message.subject, idToBytes),
+        message.channel,
+        message.offset,
+        message.text,
+        message.at,
+      ];
+    case "group":
+      return [
+        86,
+        message.channel,
+        message.change,
+        user(message.by),
+        maybe(message.user, idToBytes),
+        message.role,
+        message.until,
+        message.title,
+        message.slowS,
+      ];
+    case "channel_closed":
+      return [87, message.channel, message.reason];
     case "reconnect":
       return [82, message.afterMs, message.reason];
   }
@@ -132,6 +158,7 @@ function chat(message: ChatMessage): unknown[] {
     message.sentAt,
     message.nonce,
     message.edits,
+    message.mentions.map(idToBytes),
   ];
 }
 
@@ -235,6 +262,16 @@ export function read(frame: Uint8Array): ClientMessage {
       return { type: "duel_answer", invite: match(), accept: f[1] as boolean, skill: skill(2) };
     case 30:
       return { type: "duel_cancel", invite: match(), user: idFromBytes(f[1] as Uint8Array) };
+    case 18:
+      return { type: "read", channel: f[0] as string, offset: f[1] as number };
+    case 22:
+      return {
+        type: "chat_edit",
+        channel: f[0] as string,
+        offset: f[1] as number,
+        text: f[2] as string,
+        nonce: f[3] as string,
+      };
     default:
       throw new RangeError(`no client message has number ${number}`);
   }

@@ -24,6 +24,7 @@ import { Choice } from "../ui/choice.tsx";
 import { Curve } from "../ui/curve.tsx";
 import { Forgotten, OtherSites } from "../ui/other-ways.tsx";
 import { Places } from "../ui/places.tsx";
+import { Privacy } from "../ui/privacy.tsx";
 import { NAME } from "../ui/who.tsx";
 
 export default function Account() {
@@ -205,6 +206,7 @@ function Profile({ who }: { who: UserInfo }) {
       )}
       {now !== null && <Curve points={now.rating_curve} />}
       <Friends />
+      <Privacy />
       <History who={who.id} />
     </>
   );

@@ -286,3 +286,65 @@ test("a guest signs up, is known in a new tab, and talks to somebody on the othe
   await page.getByRole("link", { name: "Leaderboard" }).click();
   await page.getByRole("heading", { name: "Leaderboard" }).waitFor();
 });
+
+test("people on two edges talk in a group, where its owner keeps order", { timeout: 120_000 }, async () => {
+  const people = [];
+  for (const [i, who] of ["Ann", "Bob"].entries()) {
+    const name = `${who}_${Date.now() % 1e9}`;
+    const watched = await open(`${who}_group`, "/account", i as 0 | 1);
+    const { page } = watched;
+    await page.getByText("Sign up", { exact: true }).click();
+    await page.getByLabel("Name").fill(name);
+    await page.getByLabel("Password").fill("six blue lamps on a boat");
+    await button(page, "Create account").click();
+    await page.getByRole("heading", { name }).waitFor();
+    await page.getByRole("link", { name: "Talk" }).click();
+    await page.getByRole("heading", { name: "Everybody" }).waitFor();
+    people.push({ name, page, watched });
+  }
+  const [ann, bob] = people as [(typeof people)[0], (typeof people)[0]];
+
+  const title = `Paddlers ${Date.now() % 1e6}`;
+  await ann.page.getByLabel("Title of a new group").fill(title);
+  await button(ann.page, "Create group").click();
+  await ann.page.getByRole("heading", { name: title }).waitFor();
+  await button(ann.page, "Members").click();
+  await ann.page.getByLabel("Whom to invite").fill(bob.name);
+  await button(ann.page, "Invite").click();
+  await ann.page.locator(".affairs li").filter({ hasText: "invited" }).waitFor();
+
+  // The bell says it, and leads into the group.
+  await bob.page.getByRole("button", { name: "1 notifications" }).click();
+  await bob.page.getByText(`${ann.name} invites you to ${title}.`).first().waitFor();
+  await bob.watched.shoot("bell");
+  await bob.page.getByRole("dialog", { name: "Notifications" }).getByRole("button", { name: "Join" }).click();
+  await bob.page.getByRole("heading", { name: title }).waitFor();
+  await bob.page.getByRole("button", { name: "No notifications" }).waitFor();
+
+  const say = async (page: Page, words: string) => {
+    await page.getByLabel("Say something").fill(words);
+    await button(page, "Say").click();
+  };
+  const words = `<i>hello</i> @${bob.name} ${Date.now()}`;
+  await say(ann.page, words);
+  for (const { page } of people) await page.locator(".chat li").filter({ hasText: words }).waitFor();
+  await bob.page.locator(".chat li.called").waitFor();
+  await bob.watched.shoot("group");
+
+  // What was said is found again; what one takes back is not.
+  await ann.page.getByLabel("Words that were said").fill("hello");
+  await button(ann.page, "Find").click();
+  await ann.page.locator(".search li").filter({ hasText: words }).waitFor();
+
+  const row = ann.page.locator(".affairs li").filter({ hasText: bob.name });
+  await row.getByRole("button", { name: "Mute 10 min" }).click();
+  await row.getByRole("button", { name: "Unmute" }).waitFor();
+  await say(bob.page, "can you hear me?");
+  await bob.page.getByText("You are muted here until").waitFor();
+  await ann.watched.shoot("affairs");
+  await row.getByRole("button", { name: "Kick" }).click();
+  await bob.page.getByRole("heading", { name: "Everybody" }).waitFor();
+  await ann.page.locator(".chat").getByRole("button", { name: ann.name }).click();
+  await button(ann.page, "Take back").click();
+  await until(() => "it is taken back", async () => (await ann.page.locator(".chat li").count()) === 0);
+});

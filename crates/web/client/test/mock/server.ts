@@ -209,7 +209,7 @@ export class MockServer {
   #join(peer: Peer, message: Extract<ClientMessage, { type: "match_join" }>): void {
     const match = this.matches.get(message.match);
     const refuse = (code: string) =>
-      this.#send(peer, { type: "error", code, detail: code, of: "match_join", match: message.match });
+      this.#send(peer, { type: "error", code, detail: code, of: "match_join", match: message.match, until: null });
     if (match === undefined) return refuse("not_found");
     if (this.joinsToRefuse > 0) {
       this.joinsToRefuse--;

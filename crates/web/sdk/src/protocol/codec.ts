@@ -115,6 +115,10 @@ function flat(message: ClientMessage): unknown[] {
       return [20, idToBytes(message.invite), message.accept, optional(SKILLS, message.skill)];
     case "duel_cancel":
       return [30, idToBytes(message.invite), idToBytes(message.user)];
+    case "read":
+      return [18, message.channel, message.offset];
+    case "chat_edit":
+      return [22, message.channel, message.offset, message.text, message.nonce];
   }
 }
 
@@ -182,6 +186,13 @@ class Fields {
     const items = this.#take();
     if (!Array.isArray(items)) throw new Malformed();
     return items.map((item) => read(new Fields(item)));
+  }
+
+  /** Absent: none. */
+  ids(): Id[] {
+    const items = this.#take() ?? [];
+    if (!Array.isArray(items)) throw new Malformed();
+    return items.filter((item) => item instanceof Uint8Array && item.length === 16).map(idFromBytes);
   }
 
   texts(): string[] {
@@ -267,6 +278,7 @@ const chatMessage = (fields: Fields): ChatMessage => ({
   sentAt: fields.int(),
   nonce: fields.maybe((f) => f.text()),
   edits: fields.maybe(int),
+  mentions: fields.ids(),
 });
 
 function fromItems(items: unknown[]): ServerMessage | null {
@@ -298,6 +310,7 @@ function fromItems(items: unknown[]): ServerMessage | null {
         detail: fields.text(),
         of: fields.maybe((f) => f.text()),
         match: fields.maybe((f) => f.id()),
+        until: fields.maybe(int),
       };
     case 68:
       return { type: "queued", mode: fields.one(MODES), waitS: fields.maybe(int) };
@@ -372,6 +385,32 @@ function fromItems(items: unknown[]): ServerMessage | null {
       return { type: "duel_over", invite: fields.id() };
     case 94:
       return { type: "rematch_wanted", match: fields.id() };
+    case 85:
+      return {
+        type: "notification",
+        id: fields.id(),
+        kind: fields.text(),
+        from: fields.maybe((f) => f.nested(user)),
+        subject: fields.maybe((f) => f.id()),
+        channel: fields.maybe((f) => f.text()),
+        offset: fields.maybe(int),
+        text: fields.maybe((f) => f.text()),
+        at: fields.int(),
+      };
+    case 86:
+      return {
+        type: "group",
+        channel: fields.text(),
+        change: fields.text(),
+        by: fields.nested(user),
+        user: fields.maybe((f) => f.id()),
+        role: fields.maybe((f) => f.text()),
+        until: fields.maybe(int),
+        title: fields.maybe((f) => f.text()),
+        slowS: fields.maybe(int),
+      };
+    case 87:
+      return { type: "channel_closed", channel: fields.text(), reason: fields.text() };
     case 82:
       return { type: "reconnect", afterMs: fields.int(), reason: fields.text() };
     default:

@@ -98,7 +98,9 @@ export type ClientMessage =
   | { type: "chat_send"; channel: string; text: string; nonce: string }
   | { type: "duel_invite"; user: Id; mode: Mode; skill: Skill | null }
   | { type: "duel_answer"; invite: Id; accept: boolean; skill: Skill | null }
-  | { type: "duel_cancel"; invite: Id; user: Id };
+  | { type: "duel_cancel"; invite: Id; user: Id }
+  | { type: "read"; channel: string; offset: number }
+  | { type: "chat_edit"; channel: string; offset: number; text: string; nonce: string };
 
 // From an edge.
 
@@ -134,6 +136,8 @@ export interface ErrorMessage {
   detail: string;
   of: string | null;
   match: Id | null;
+  /** Until when it is so, in ms since 1970. */
+  until: number | null;
 }
 
 export interface Queued {
@@ -227,6 +231,7 @@ export interface ChatMessage {
   offset: number;
   id: Id;
   from: UserInfo;
+  /** Empty: it was taken back. */
   text: string;
   /** In ms since 1970. */
   sentAt: number;
@@ -234,6 +239,42 @@ export interface ChatMessage {
   nonce: string | null;
   /** The offset of an earlier message whose text this is; empty: it is taken back. */
   edits: number | null;
+  /** Who is named in it. */
+  mentions: Id[];
+}
+
+/** One is told something, until one has read it. */
+export interface Notified {
+  type: "notification";
+  id: Id;
+  kind: string;
+  from: UserInfo | null;
+  subject: Id | null;
+  channel: string | null;
+  offset: number | null;
+  text: string | null;
+  /** In ms since 1970. */
+  at: number;
+}
+
+/** A group of one's own has changed. What has not is null. */
+export interface GroupChanged {
+  type: "group";
+  channel: string;
+  change: string;
+  by: UserInfo;
+  user: Id | null;
+  role: string | null;
+  until: number | null;
+  title: string | null;
+  slowS: number | null;
+}
+
+/** One reads a channel no more. */
+export interface ChannelClosed {
+  type: "channel_closed";
+  channel: string;
+  reason: string;
 }
 
 export interface Presence {
@@ -304,6 +345,9 @@ export type ServerMessage =
   | DuelSent
   | DuelOver
   | RematchWanted
+  | Notified
+  | GroupChanged
+  | ChannelClosed
   | Reconnect;
 
 export type ServerMessageOf<T extends ServerMessage["type"]> = Extract<ServerMessage, { type: T }>;

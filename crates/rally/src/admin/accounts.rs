@@ -1,54 +1,16 @@
-//! `rally admin`: what an operator does for people.
+//! `rally admin create`, `rally admin reset`: operators' accounts, and people who have lost their password.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::Subcommand;
 use rally_edge::api::{codes, types::Username};
-use rally_service::env::{Env, ProcessEnv, Var};
 use rally_store::{NewAccount, RegisterError, Role, Store};
-
-use crate::node;
 
 /// How long a code is good that an operator hands out.
 const CODE_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Every variable that it reads.
-pub(crate) fn vars() -> Vec<&'static [Var]> {
-    vec![node::DATABASE_VARS]
-}
-
-/// What is to be done.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Doing {
-    /// Makes an operator's account, or makes an account an operator's.
-    Create {
-        /// Its name.
-        name: String,
-    },
-    /// Prints a code with which the owner of an account sets another password, once and within a day.
-    Reset {
-        /// Its name.
-        name: String,
-        /// Take the second factor away too, for who has lost that as well.
-        #[arg(long)]
-        totp: bool,
-    },
-}
-
-/// Does it.
-pub(crate) async fn run(doing: Doing) -> anyhow::Result<()> {
-    let strings = ProcessEnv;
-    let mut env = Env::new(&strings);
-    let config = node::read_store(&mut env);
-    let store = Store::new(&env.finish(config)?)?;
-    match doing {
-        Doing::Create { name } => create(&store, &name).await,
-        Doing::Reset { name, totp } => reset(&store, &name, totp).await,
-    }
-}
-
-async fn create(store: &Store, name: &str) -> anyhow::Result<()> {
+/// Makes an operator.
+pub(super) async fn create(store: &Store, name: &str) -> anyhow::Result<()> {
     if let Some(known) = store.credentials(name).await? {
         store.set_role(known.user.id, Role::Operator).await?;
         println!("{} is an operator from now on", known.user.name);
@@ -69,7 +31,8 @@ async fn create(store: &Store, name: &str) -> anyhow::Result<()> {
     reset(store, name, false).await
 }
 
-async fn reset(store: &Store, name: &str, totp: bool) -> anyhow::Result<()> {
+/// Prints a code that sets a password.
+pub(super) async fn reset(store: &Store, name: &str, totp: bool) -> anyhow::Result<()> {
     let Some(known) = store.credentials(name).await? else { bail!("there is no account {name:?}") };
     let code = codes::generate::<16>();
     store.offer_password_code(known.user.id, &code.hash, CODE_FOR).await?;
