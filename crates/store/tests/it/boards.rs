@@ -83,7 +83,7 @@ fn takes_little(explained: &Value, rows_max: f64) {
 #[tokio::test]
 async fn boards_and_long_histories_are_read_along_indexes() {
     let t = setup().await;
-    // Somebody with 500 friends and 40,000 matches, of which few are rated, among 200,000.
+    // Somebody among 200,000 with 500 friends and 40,000 of 120,000 matches, of which few are rated.
     t.sql
         .batch_execute(
             "INSERT INTO users (id, kind, name, rating, rating_deviation)
@@ -101,8 +101,11 @@ async fn boards_and_long_histories_are_read_along_indexes() {
             INSERT INTO matches (id, mode, classic, private, score_to_win, seed, rules_version, left_seat, left_user,
                     right_seat, owner_node, owner_incarnation, epoch, ended_at, winner, reason, duration_sub_steps)
                 SELECT gen_random_uuid(), CASE WHEN n % 1000 = 0 THEN 'ranked' ELSE 'casual' END, false,
-                    false, 11, 1, 1, 'player', '00000000-0000-7000-8000-000000000001', 'open', 1, 1, 1, now(), 'left',
-                    'score', (random() * 1e5)::int FROM generate_series(1, 40000) n;
+                    false, 11, 1, 1, 'player',
+                    CASE WHEN n % 3 = 0 THEN '00000000-0000-7000-8000-000000000001' ELSE others[1 + n % 5000] END,
+                    'open', 1, 1, 1, now(), 'left', 'score', (random() * 1e5)::int
+                FROM generate_series(1, 120000) n,
+                    (SELECT array_agg(id) AS others FROM (SELECT id FROM users LIMIT 5000) some) they;
             INSERT INTO match_player_stats (match_id, side, user_id, paddle_hits, fastest_ball, power_ups_split,
                     power_ups_blackout, power_ups_blackhole, skills_used, skills_successful, disconnected_ms,
                     rating_before, rating_after)

@@ -66,7 +66,7 @@ test("one's own invitation waits, is declined, refused or taken back", () => {
   expect([duels.sent.value, duels.outcome.value]).toEqual([null, "ada does not want to play now."]);
 
   duels.invite(ADA);
-  duels.take({ type: "error", code: "not_found", detail: "there is no such user", of: "duel_invite", match: null }, 7);
+  duels.take({ type: "error", code: "not_found", detail: "there is no such user", of: "duel_invite", match: null, until: null }, 7);
   expect([duels.sent.value, duels.outcome.value]).toEqual([null, "There is no such user."]);
 
   duels.invite(ADA);
