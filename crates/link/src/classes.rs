@@ -73,6 +73,7 @@ pub const CLASSES: &[(&str, MessageClass)] = &[
     ("rematch", MessageClass::Ask),
     ("duel_invite", MessageClass::Ask),
     ("duel_answer", MessageClass::Ask),
+    ("duel_cancel", MessageClass::Ask),
     ("status", MessageClass::Session),
     ("auth", MessageClass::Session),
     ("hello", MessageClass::Session),

@@ -47,18 +47,10 @@ pub(crate) async fn run(args: ReplayArgs) -> anyhow::Result<()> {
     let config = node::read_store(&mut env);
     let store = Store::new(&env.finish(config)?)?;
     let mut tally = Tally::default();
-    if !all {
+    if all {
+        tally.check_all(&store).await?;
+    } else {
         tally.check(&store, &matches).await?;
-    }
-    let mut after = None;
-    while all {
-        let page = store.replays_after(after, PAGE).await.context("cannot list the replays")?;
-        tally.check(&store, &page).await?;
-        after = page.last().copied();
-        if page.len() < PAGE {
-            break;
-        }
-        eprintln!("{} so far", tally.verified + tally.untrue);
     }
     println!("{} verified, {} not true", tally.verified, tally.untrue);
     if tally.untrue > 0 { bail!("not every replay is true") } else { Ok(()) }
@@ -71,6 +63,19 @@ struct Tally {
 }
 
 impl Tally {
+    async fn check_all(&mut self, store: &Store) -> anyhow::Result<()> {
+        let mut after = None;
+        loop {
+            let page = store.replays_after(after, PAGE).await.context("cannot list the replays")?;
+            self.check(store, &page).await?;
+            after = page.last().copied();
+            if page.len() < PAGE {
+                return Ok(());
+            }
+            eprintln!("{} so far", self.verified + self.untrue);
+        }
+    }
+
     async fn check(&mut self, store: &Store, matches: &[MatchId]) -> anyhow::Result<()> {
         for match_id in matches {
             let segments = store.replay(*match_id).await.with_context(|| format!("cannot read {match_id}"))?;

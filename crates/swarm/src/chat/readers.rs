@@ -374,7 +374,8 @@ mod tests {
             edits: None,
             mentions: Vec::new(),
         };
-        let bytes = |message: &ChatMessage| ServerMessage::from(message.clone()).encode(Encoding::Msgpack).unwrap();
+        let bytes =
+            |message: &ChatMessage| ServerMessage::from(message.clone()).encode(Encoding::Msgpack).expect("encodes");
         assert_eq!(kind(&bytes(&message)), Some(76));
         assert_eq!(skim(&bytes(&message)), Some((3, 123_456_789)));
         for cut in 0..40 {

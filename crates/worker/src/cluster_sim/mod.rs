@@ -678,7 +678,7 @@ fn nor_when_matches_move_and_redis_falls_back() {
 }
 
 fn runs(first: u64) {
-    let runs = number("RUNS").unwrap_or(300);
+    let runs = number("RUNS").unwrap_or(1_000);
     let first = number("SEED").unwrap_or(first);
     let (mut moved, mut ended, mut longest_gap_ms) = (0, 0, 0);
     for seed in first..first + runs {
