@@ -138,9 +138,13 @@ mod tests {
     fn what_is_chosen_exists() {
         for role in Role::ALL {
             let known: Vec<String> = variables(role).into_iter().map(|variable| variable.name).collect();
-            for name in chosen(role).keys().chain(FROM_POD).chain(OPTIONAL_SECRETS) {
+            for name in chosen(role).keys().chain(FROM_POD) {
                 assert!(known.iter().any(|each| each == name), "{name} is no variable of a {}", role.as_str());
             }
+        }
+        for secret in OPTIONAL_SECRETS {
+            let is_one = |variable: &Variable| variable.name == *secret && variable.is_secret;
+            assert!(Role::ALL.into_iter().flat_map(variables).any(|v| is_one(&v)), "{secret} is no secret of any role");
         }
     }
 

@@ -102,7 +102,7 @@ async fn boards_and_long_histories_are_read_along_indexes() {
                     right_seat, owner_node, owner_incarnation, epoch, ended_at, winner, reason, duration_sub_steps)
                 SELECT gen_random_uuid(), CASE WHEN n % 1000 = 0 THEN 'ranked' ELSE 'casual' END, false,
                     false, 11, 1, 1, 'player',
-                    CASE WHEN n % 3 = 0 THEN '00000000-0000-7000-8000-000000000001' ELSE others[1 + n % 5000] END,
+                    CASE WHEN n % 3 = 0 THEN '00000000-0000-7000-8000-000000000001'::uuid ELSE others[1 + n % 5000] END,
                     'open', 1, 1, 1, now(), 'left', 'score', (random() * 1e5)::int
                 FROM generate_series(1, 120000) n,
                     (SELECT array_agg(id) AS others FROM (SELECT id FROM users LIMIT 5000) some) they;
