@@ -25,15 +25,17 @@ pub const CURVE_SQL: &str = "SELECT m.ended_at, s.rating_after FROM (
         ORDER BY match_id DESC LIMIT 200) s
     JOIN matches m ON m.id = s.match_id ORDER BY s.match_id DESC";
 
-/// The statements that count who is better than a user (`$1`), up to so many (`$2`): by rating, by wins.
+/// The statements that count who is better than a user (`$1`), up to so many (`$2`): by rating, by wins. In order, so that the
+/// index is walked: a plan for any user would else read all users for the best of them.
 #[doc(hidden)]
 pub const RANK_SQL: [&str; 2] = [
     "SELECT (SELECT count(*) FROM (SELECT FROM users b
             WHERE b.rating_deviation < 350 AND b.deleted_at IS NULL AND (b.rating, b.id) > (u.rating, u.id)
-            LIMIT $2) better) FROM users u
+            ORDER BY b.rating DESC, b.id DESC LIMIT $2) better) FROM users u
         WHERE u.id = $1 AND u.rating_deviation < 350 AND u.deleted_at IS NULL",
     "SELECT (SELECT count(*) FROM (SELECT FROM player_totals b
-            WHERE b.wins > 0 AND (b.wins, b.user_id) > (t.wins, t.user_id) LIMIT $2) better)
+            WHERE b.wins > 0 AND (b.wins, b.user_id) > (t.wins, t.user_id)
+            ORDER BY b.wins DESC, b.user_id DESC LIMIT $2) better)
         FROM player_totals t WHERE t.user_id = $1 AND t.wins > 0",
 ];
 

