@@ -1,6 +1,6 @@
 //! The description of the API in OpenAPI 3.1, made from the code: `/api/v1/openapi.json`, and `docs/openapi.json`.
 //!
-//! [`described`](super::described) says of each route what it is for, what it takes and gives; who may ask and what is
+//! `described` says of each route what it is for, what it takes and gives; who may ask and what is
 //! limited is known from the table of routes, and what a type looks like from the type. What every route may answer
 //! (401, 429, 503 and the like) is added here.
 
