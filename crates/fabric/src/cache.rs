@@ -7,11 +7,8 @@ use rally_protocol::names;
 
 use crate::{
     Fabric, RedisError,
-    commands::{Call, Script},
+    commands::{Call, GET, PUT},
 };
-
-static PUT: Script = Script::fixed("return redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[1])");
-static GET: Script = Script::fixed("return redis.call('GET', KEYS[1])");
 
 /// Keeps answers. All nodes share them.
 #[derive(Clone, Debug)]

@@ -42,6 +42,11 @@ impl Script {
     }
 }
 
+/// KEYS: one. ARGV: ms, a value.
+pub(crate) static PUT: Script = Script::fixed("return redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[1])");
+/// KEYS: one.
+pub(crate) static GET: Script = Script::fixed("return redis.call('GET', KEYS[1])");
+
 /// What a script is called with.
 #[derive(Debug, Default)]
 pub(crate) struct Call {

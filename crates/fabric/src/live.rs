@@ -10,16 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Fabric, RedisError, Role,
-    commands::{Call, Script},
+    commands::{Call, GET, PUT},
 };
 
 /// Matches of one worker at most: those that most people watch.
 pub const LIVE_MAX: usize = 50;
 /// How long a worker's word counts.
 const KEEP: Duration = Duration::from_secs(3);
-
-static PUT: Script = Script::fixed("return redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[1])");
-static GET: Script = Script::fixed("return redis.call('GET', KEYS[1])");
 
 /// A match that is played now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

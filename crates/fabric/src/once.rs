@@ -7,10 +7,9 @@ use rally_protocol::names;
 
 use crate::{
     Fabric, RedisError,
-    commands::{Call, Script},
+    commands::{Call, PUT, Script},
 };
 
-static PUT: Script = Script::fixed("return redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[1])");
 /// Of two that come at the same time one gets it.
 static TAKE: Script = Script::fixed("return redis.call('GETDEL', KEYS[1])");
 

@@ -8,13 +8,12 @@ use rally_units::SessionId;
 
 use crate::{
     Fabric, RedisError,
-    commands::{Call, Script},
+    commands::{Call, PUT, Script},
 };
 
 /// How long a session is kept.
 const SESSION_TTL: Duration = Duration::from_secs(120);
 
-static PUT: Script = Script::fixed("return redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[1])");
 static GET: Script = Script::fixed(
     r"
 redis.call('PEXPIRE', KEYS[1], ARGV[1])

@@ -91,10 +91,6 @@ pub(crate) struct Survey {
 }
 
 impl Survey {
-    fn is_me(&self, node: &Node) -> bool {
-        node.id == self.config.node() && node.incarnation == self.config.incarnation
-    }
-
     pub(crate) async fn run(self) {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -103,11 +99,11 @@ impl Survey {
         while self.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             let asked = (self.config.clock)();
             let Some(seen) = self.shutdown.run_until_cancelled(look(&self.commands)).await else { break };
-            match seen {
-                Ok(nodes) if nodes.iter().any(|node| self.is_me(node)) => {
+            match seen.map(Nodes::new) {
+                Ok(nodes) if nodes.lives(self.config.node(), self.config.incarnation) => {
                     failing_since = None;
                     patience.regained();
-                    self.nodes.store(Arc::new(Nodes::new(nodes)));
+                    self.nodes.store(Arc::new(nodes));
                     self.memory.seen(asked);
                 }
                 // Not ours (yet), or forgotten. What is seen of others then means nothing.

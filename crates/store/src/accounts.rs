@@ -235,20 +235,25 @@ impl Store {
     }
 }
 
+/// The statement that makes an account (`$1` the id, `$2` the name) of a guest, or anew; and the id.
+pub(crate) fn to_account(guest: Option<UserId>) -> (String, Uuid) {
+    match guest {
+        None => (returning_user("INSERT INTO users (id, kind, name) VALUES ($1, 'account', $2)"), Uuid::now_v7()),
+        Some(guest) => {
+            let upgrade =
+                "UPDATE users SET kind = 'account', name = $2 WHERE id = $1 AND kind = 'guest' AND deleted_at IS NULL";
+            (returning_user(upgrade), guest.as_uuid())
+        }
+    }
+}
+
 async fn register(
     tx: &impl GenericClient,
     new: &NewAccount<'_>,
     guest: Option<UserId>,
 ) -> Result<Result<User, RegisterError>, Fault> {
     const ACCOUNT: &str = "INSERT INTO accounts (user_id, password_hash, recovery_hash) VALUES ($1, $2, $3)";
-    let insert = returning_user("INSERT INTO users (id, kind, name) VALUES ($1, 'account', $2)");
-    let upgrade = returning_user(
-        "UPDATE users SET kind = 'account', name = $2 WHERE id = $1 AND kind = 'guest' AND deleted_at IS NULL",
-    );
-    let (sql, id) = match guest {
-        None => (insert, Uuid::now_v7()),
-        Some(guest) => (upgrade, guest.as_uuid()),
-    };
+    let (sql, id) = to_account(guest);
     let row = match query_opt(tx, &sql, &[&id, &new.name]).await {
         Ok(Some(row)) => row,
         Ok(None) => return Ok(Err(RegisterError::NotAGuest)),
@@ -262,7 +267,7 @@ async fn register(
 }
 
 /// A statement that returns the user that it wrote.
-pub(crate) fn returning_user(sql: &str) -> String {
+fn returning_user(sql: &str) -> String {
     format!("{sql} RETURNING {USER_COLUMNS}")
 }
 

@@ -3,11 +3,10 @@
 use jiff::Timestamp;
 use rally_units::UserId;
 use tokio_postgres::error::SqlState;
-use uuid::Uuid;
 
 use crate::{
     CodeHash, RegisterError, Store, StoreError, User,
-    accounts::returning_user,
+    accounts::to_account,
     pool::{execute, query, query_opt},
     users,
 };
@@ -81,14 +80,7 @@ impl Store {
         const ACCOUNT: &str = "INSERT INTO accounts (user_id, password_hash, recovery_hash) VALUES ($1, '', $2)";
         const IDENTITY: &str = "INSERT INTO identities (provider, subject, user_id, email) VALUES ($1, $2, $3, $4)";
         let Identity { provider, subject, email } = identity;
-        let insert = returning_user("INSERT INTO users (id, kind, name) VALUES ($1, 'account', $2)");
-        let upgrade = returning_user(
-            "UPDATE users SET kind = 'account', name = $2 WHERE id = $1 AND kind = 'guest' AND deleted_at IS NULL",
-        );
-        let (sql, id) = match guest {
-            None => (insert, Uuid::now_v7()),
-            Some(guest) => (upgrade, guest.as_uuid()),
-        };
+        let (sql, id) = to_account(guest);
         self.run("register_identity", async |client| {
             let tx = client.transaction().await?;
             let written = async {

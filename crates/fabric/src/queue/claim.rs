@@ -14,7 +14,7 @@ use rally_units::{MatchId, SessionId, UserId};
 use super::{Queue, TicketRef, scripts::State};
 use crate::{
     RedisError,
-    commands::{Call, Script, malformed},
+    commands::{Call, GET, Script, malformed},
 };
 
 /// Longer than a ticket lives.
@@ -52,8 +52,6 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ARGV[1]
 ",
 );
-
-static GET: Script = Script::fixed("return redis.call('GET', KEYS[1])");
 
 /// A session waits in a mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

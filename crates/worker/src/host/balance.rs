@@ -120,20 +120,15 @@ impl Host {
             if lasts && now.since(balance.shed_at) >= SHED_EVERY {
                 balance.shed = balance.shed.more();
             }
-            return self.shed_is(now, before, tick_lateness_us);
+        } else {
+            balance.overloaded_since = None;
+            if tick_lateness_us > OVERLOADED_US / 2 {
+                balance.calm_since = None;
+            } else if now.since(*balance.calm_since.get_or_insert(now)) >= CALM_FOR {
+                balance.calm_since = Some(now);
+                balance.shed = balance.shed.less();
+            }
         }
-        balance.overloaded_since = None;
-        if tick_lateness_us > OVERLOADED_US / 2 {
-            balance.calm_since = None;
-        } else if now.since(*balance.calm_since.get_or_insert(now)) >= CALM_FOR {
-            balance.calm_since = Some(now);
-            balance.shed = balance.shed.less();
-        }
-        self.shed_is(now, before, tick_lateness_us);
-    }
-
-    fn shed_is(&mut self, now: Instant, before: Shed, tick_lateness_us: u32) {
-        let balance = &mut self.balance;
         if balance.shed != before {
             balance.shed_at = now;
             self.metrics.shed.set(f64::from(balance.shed as u8));

@@ -242,15 +242,18 @@ impl Hosted {
         Some(copy)
     }
 
+    /// A session as this life of its edge has it here.
+    fn session_at(&self, edge: NodeId, incarnation: Incarnation, id: SessionId) -> Option<&Session> {
+        let life =
+            self.attached.iter().find(|attached| attached.edge == edge && attached.incarnation == incarnation)?;
+        life.sessions.iter().find(|session| session.id == id)
+    }
+
     /// Whether its edge has asked for this session again since, and been answered: the question went round by a former
     /// owner, and would give the seat a generation of which nobody knows.
     pub(super) fn is_outdated(&self, join: &Joining) -> bool {
-        let life = self
-            .attached
-            .iter()
-            .find(|attached| attached.edge == join.edge && attached.incarnation == join.incarnation);
-        let is_later = |session: &Session| session.id == join.session && session.asked > join.request;
-        life.is_some_and(|attached| attached.sessions.iter().any(is_later))
+        let here = self.session_at(join.edge, join.incarnation, join.session);
+        here.is_some_and(|session| session.asked > join.request)
     }
 
     pub(super) fn attach(&mut self, join: &Joining) {
@@ -259,10 +262,7 @@ impl Hosted {
     }
 
     pub(super) fn attach_present(&mut self, edge: NodeId, incarnation: Incarnation, id: SessionId, user: UserId) {
-        let asked =
-            self.attached.iter().filter(|attached| attached.edge == edge && attached.incarnation == incarnation);
-        let asked = asked.flat_map(|attached| &attached.sessions).find(|session| session.id == id);
-        let asked = asked.map_or(0, |session| session.asked);
+        let asked = self.session_at(edge, incarnation, id).map_or(0, |session| session.asked);
         self.attach_session(edge, incarnation, Session { id, user, asked });
     }
 

@@ -163,9 +163,7 @@ impl Host {
                 // Redis has lost what it was told last, and the owner is lost, too. Nobody shall lose a goal that was seen.
                 Ok((_, room, _)) if (0..2).any(|i| room.score()[i] < told[i]) => {
                     tracing::warn!(%match_id, %epoch, score = ?room.score(), ?told, "a checkpoint is too old");
-                    self.metrics.checkpoints_unusable.increment(1);
-                    let matches = vec![(match_id, epoch)];
-                    return self.effects.push(Effect::Fetch { matches, from: Fetch::Score });
+                    return self.fetch_score(match_id, epoch);
                 }
                 Ok((saved, mut room, written)) => {
                     room.recovered();
@@ -176,9 +174,7 @@ impl Host {
                 }
                 Err(error) => {
                     tracing::error!(%match_id, %epoch, %error, "a checkpoint cannot be gone on from");
-                    self.metrics.checkpoints_unusable.increment(1);
-                    let matches = vec![(match_id, epoch)];
-                    return self.effects.push(Effect::Fetch { matches, from: Fetch::Score });
+                    return self.fetch_score(match_id, epoch);
                 }
             },
             Found::Score { spec, seed, score } => {
@@ -211,6 +207,12 @@ impl Host {
             }
         };
         self.take_in(match_id, hosted);
+    }
+
+    /// There is a checkpoint, and it cannot be gone on from.
+    fn fetch_score(&mut self, match_id: MatchId, epoch: Epoch) {
+        self.metrics.checkpoints_unusable.increment(1);
+        self.effects.push(Effect::Fetch { matches: vec![(match_id, epoch)], from: Fetch::Score });
     }
 
     /// Hosts a match that was hosted elsewhere, and says so to its edges and the cache.
