@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 use bytes::Bytes;
 use http::{Method, Response};
 use rally_protocol::client::v1::{Level, Skill, UserInfo};
-use rally_units::MatchId;
+use rally_units::{MatchId, Tick};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{ConnectError, EdgeUrl, http1};
@@ -145,6 +145,28 @@ impl Api {
         }
         let created: Created = self.post("/api/v1/matches", Some(access_token), wanted).await?;
         Ok(created.match_id)
+    }
+
+    /// Has a finished match shown again to oneself, from this tick on. It is watched by `match_join` as a spectator, and
+    /// directed by `replay_control`.
+    pub async fn show_replay(
+        &self,
+        access_token: &str,
+        match_id: MatchId,
+        tick: Option<Tick>,
+    ) -> Result<MatchId, ApiError> {
+        #[derive(Serialize)]
+        struct Show {
+            tick: Option<Tick>,
+        }
+        #[derive(Deserialize)]
+        struct Shown {
+            #[serde(rename = "match")]
+            match_id: MatchId,
+        }
+        let path = format!("/api/v1/matches/{match_id}/replay");
+        let shown: Shown = self.post(&path, Some(access_token), &Show { tick }).await?;
+        Ok(shown.match_id)
     }
 
     async fn post<A: DeserializeOwned>(

@@ -64,6 +64,7 @@ pub const CLASSES: &[(&str, MessageClass)] = &[
     ("pause", MessageClass::Wish),
     ("resume", MessageClass::Wish),
     ("forfeit", MessageClass::Wish),
+    ("replay_control", MessageClass::Wish),
     ("match_join", MessageClass::Ask),
     ("match_leave", MessageClass::Ask),
     ("channel_join", MessageClass::Ask),

@@ -13,8 +13,8 @@ use rally_protocol::client::{
     codec::{DecodeError, Encoding, Messages},
     v1::{
         Authenticated, ChannelJoin, ChannelLeave, ChatEdit, ChatSend, ClientMessage, Dir, DuelAnswer, DuelCancel,
-        DuelInvite, ErrorCode, ErrorMessage, InputMessage, JoinAs, Mode, Place, Read, Rematch, Resume, ServerMessage,
-        SetStatus, Side, Skill, Token, Typing, Welcome, close,
+        DuelInvite, ErrorCode, ErrorMessage, InputMessage, JoinAs, Mode, Place, Read, Rematch, ReplayControl, Resume,
+        ServerMessage, SetStatus, Side, Skill, Token, Typing, Welcome, close,
     },
 };
 use rally_protocol::cluster::v1::Command;
@@ -503,6 +503,13 @@ impl Connection {
             ClientMessage::Pause(m) => return self.command(of, m.match_id, Command::Pause),
             ClientMessage::ResumePlay(m) => return self.command(of, m.match_id, Command::Resume),
             ClientMessage::Forfeit(m) => return self.command(of, m.match_id, Command::Forfeit),
+            // Whether it is a replay is known where it is played.
+            ClientMessage::ReplayControl(ReplayControl { match_id, tick, speed_percent }) => {
+                if !self.standings.iter().any(|s| s.match_id == match_id && s.place.is_some()) {
+                    return not_in_match(of, match_id);
+                }
+                Request::Command { match_id, command: Command::Replay { tick, speed_percent } }
+            }
             ClientMessage::ChannelJoin(join) => Request::Talk(Talk::Join(join)),
             ClientMessage::ChannelLeave(leave) => Request::Talk(Talk::Leave(leave)),
             ClientMessage::ChatSend(send) => Request::Talk(Talk::Send(send)),

@@ -77,7 +77,11 @@ fn cluster() -> Dashboard {
         panel(
             "Matches",
             "none",
-            &[("sum(rally_worker_matches)", "in play"), ("sum(rally_worker_afterlives)", "just over")],
+            &[
+                ("sum(rally_worker_matches)", "in play"),
+                ("sum(rally_worker_afterlives)", "just over"),
+                ("sum(rally_worker_replays)", "shown again"),
+            ],
         ),
         panel(
             "Requests failed, share (level: 0.1 %)",

@@ -11,6 +11,7 @@
 //! Bot        one more player                                  bot.rs
 //! Record     statistics, events, replay log                   record.rs log.rs
 //! save       all of it as bytes and back, for the next owner  save.rs
+//! Showing    a finished match played again to its watcher     showing.rs
 //! ```
 //!
 //! The referee changes only by an [`Action`](log::Action) or a tick. The log of actions is therefore a full replay:
@@ -30,9 +31,11 @@ pub mod replay;
 mod room;
 mod save;
 mod seats;
+mod showing;
 
 pub use finished::{FinishedMatch, FinishedPlayer, PlayerStats, RecordedEvent, RecordedKind, Who};
 pub use outputs::{Counters, OutEvent, Outputs};
 pub use refusal::{InputRefusal, JoinError, Refusal};
 pub use room::{Joined, Replaced, Room, RoomSettings};
 pub use save::{JournalMark, RestoreError};
+pub use showing::{Programme, Showing, Shown};

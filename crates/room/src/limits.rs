@@ -67,6 +67,12 @@ pub const EVENT_BYTES_MAX: usize = 512;
 /// A name, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 
+/// How fast a replay can be watched: 100 is as it was played.
+pub const REPLAY_SPEED_PERCENT_MAX: u16 = 800;
+
+/// From one word to a replay's watcher on where it stands to the next.
+pub const REPLAY_STATE_TICKS: u32 = 30;
+
 /// By how much the numbers of events jump when a match goes on from a copy: more than its last owner can have told
 /// since that copy, so that no number ever means two things.
 pub const EVENTS_SKIPPED: u32 = 1_000;

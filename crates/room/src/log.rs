@@ -173,6 +173,20 @@ impl ReplayLog {
         Actions { rest: &self.actions, tick: 0 }
     }
 
+    /// How long it is: up to the match's end, or to where it was cut.
+    pub(crate) fn ticks(&self) -> Tick {
+        let known = self.end.map(|end| end.tick).or(self.cut);
+        known.unwrap_or_else(|| self.last_action.max(Tick(self.hashes.len() as u32 * HASH_TICKS)))
+    }
+
+    /// The action behind the cursor, if it was taken after `tick` or before; the cursor passes it.
+    pub(crate) fn next_action(&self, cursor: &mut ActionCursor, tick: Tick) -> Option<Action> {
+        let mut actions = Actions { rest: self.actions.get(cursor.read_bytes..)?, tick: cursor.tick };
+        let (at, action) = actions.next().filter(|(at, _)| *at <= tick)?;
+        *cursor = ActionCursor { read_bytes: self.actions.len() - actions.rest.len(), tick: at.0 };
+        Some(action)
+    }
+
     /// The state's hash after each of these ticks, in order: every 60th, and the last.
     pub fn hashes(&self) -> impl Iterator<Item = (Tick, u64)> + '_ {
         let regular = self.hashes.iter().zip(1..).map(|(hash, i)| (Tick(i * HASH_TICKS), *hash));
@@ -180,6 +194,13 @@ impl ReplayLog {
         // A match can end by an action after a tick that was hashed: then the later hash stands.
         regular.filter(move |(tick, _)| end.is_none_or(|(last, _)| *tick < last)).chain(end)
     }
+}
+
+/// How far a log's actions are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ActionCursor {
+    read_bytes: usize,
+    tick: u32,
 }
 
 /// Iterates over a log's actions.

@@ -259,7 +259,7 @@ impl Room {
     ///
     /// # Errors
     /// `forbidden` for who is no player here and for a pause too many, `invalid_input` where the wish does not fit the
-    /// match's state, `unavailable` for a rematch.
+    /// match's state.
     pub fn command(&mut self, session: SessionId, command: Command) -> Result<(), Refusal> {
         let place = self.seats.place_of_session(session);
         let Some(side) = place.and_then(|place| sides(place).first()).copied().map(side_to_rules) else {
@@ -271,7 +271,7 @@ impl Room {
             Command::Pause => Action::Pause(side),
             Command::Resume => Action::Resume(side),
             Command::Forfeit => Action::Forfeit(side),
-            Command::Rematch => return Err(Refusal::new(ErrorCode::Unavailable, "there is no rematch yet")),
+            Command::Replay { .. } => return Err(Refusal::new(ErrorCode::InvalidInput, "this is no replay")),
         };
         self.perform(action).map_err(|refused| match refused {
             Refused::Over => Refusal::new(ErrorCode::InvalidInput, "the match is over"),

@@ -35,6 +35,7 @@ pub fn router_beside(edges: impl Fn() -> Vec<String> + Clone + Send + Sync + 'st
         .add_alias("/play/{match}", "/index.html")
         .add_alias("/watch/{match}", "/index.html")
         .add_alias("/match/{match}", "/index.html")
+        .add_alias("/replay/{match}", "/index.html")
         .add_alias("/account", "/index.html")
         .add_alias("/leaderboard", "/index.html")
         .add_alias("/docs", "/index.html")

@@ -8,7 +8,7 @@ use rally_protocol::{
     client::v1::{ErrorCode, JoinAs, Side, Skill},
     cluster::v1::{Control, MatchSpec},
 };
-use rally_room::FinishedMatch;
+use rally_room::{FinishedMatch, Showing};
 use rally_store::Owner;
 use rally_units::{Epoch, Incarnation, MatchId, NodeId, SessionId, Tick, UserId};
 use tokio::sync::oneshot;
@@ -73,6 +73,16 @@ pub(crate) enum Effect {
     },
     /// Put somebody whose opponent never came back in line, before all others.
     Requeue(Box<Ticket>),
+    /// Read what a finished match can be played again from, and tell the cluster's cache that it is shown here under this
+    /// id. Answered by [`Answer::Replay`].
+    FindReplay {
+        /// The showing.
+        showing: MatchId,
+        /// The match.
+        of: MatchId,
+        /// From where on.
+        from: Option<Tick>,
+    },
     /// Tell the cluster's cache that these are ours.
     Own(Vec<(MatchId, Epoch)>),
     /// Take this one out of the cache.
@@ -173,6 +183,7 @@ impl Effect {
             Self::Void { .. } => "void",
             Self::Confirm { .. } => "confirm",
             Self::Requeue(_) => "requeue",
+            Self::FindReplay { .. } => "find_replay",
             Self::Own(_) => "own",
             Self::Disown(..) => "disown",
             Self::Forget(..) => "forget",
@@ -257,6 +268,8 @@ pub(crate) enum Answer {
     TakenBack { match_id: MatchId, before: Epoch, epoch: Option<Epoch> },
     /// How a match that was taken stands.
     Fetched { match_id: MatchId, epoch: Epoch, found: Found },
+    /// What was found to be shown.
+    Replay { showing: MatchId, found: Result<Box<Showing>, Refused> },
     /// From a director: have this match hosted by that worker, and say how it went.
     Place { worker: NodeId, spec: Box<MatchSpec>, reply: oneshot::Sender<Result<(), Refused>> },
     /// From a director: tell an edge.

@@ -9,6 +9,7 @@
 
 mod ends;
 mod owners;
+mod replays;
 
 use std::sync::Arc;
 
@@ -134,9 +135,11 @@ impl Persister {
             Effect::Requeue(_) | Effect::Own(_) | Effect::Disown(..) | Effect::Forget(..) | Effect::Copy(_) => {
                 &self.redis_places
             }
-            Effect::Create(_) | Effect::Claim { .. } | Effect::Started { .. } | Effect::Goal { .. } => {
-                &self.postgres_places
-            }
+            Effect::Create(_)
+            | Effect::Claim { .. }
+            | Effect::Started { .. }
+            | Effect::Goal { .. }
+            | Effect::FindReplay { .. } => &self.postgres_places,
         };
         places.clone().try_acquire_owned().map_or(Place::Taken, |place| Place::Free(Some(place)))
     }
@@ -164,6 +167,9 @@ impl Persister {
             }
             Effect::Claim { match_id, side, join, .. } => {
                 self.answer(Answer::Claimed { match_id, side, join, granted: Err(overloaded()) }).await;
+            }
+            Effect::FindReplay { showing, .. } => {
+                self.answer(Answer::Replay { showing, found: Err(overloaded()) }).await;
             }
             Effect::Copy(copies) => self.answer(Answer::Copied(owners::failed(&copies))).await,
             Effect::Started { match_id, .. } | Effect::Goal { match_id, .. } => {
@@ -195,6 +201,7 @@ impl Persister {
             Effect::Void { match_id, epoch } => self.void(match_id, epoch).await,
             Effect::Confirm { lapse, matches } => self.confirm(lapse, matches).await,
             Effect::Requeue(ticket) => self.requeue(&ticket).await,
+            Effect::FindReplay { showing, of, from } => self.find_replay(showing, of, from).await,
             Effect::Own(matches) => self.own(matches).await,
             Effect::Disown(match_id, epoch) => {
                 if let Err(error) = self.fabric.clear_owner(match_id, epoch).await {

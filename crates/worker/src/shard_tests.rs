@@ -5,4 +5,5 @@ mod creating;
 mod ending;
 mod playing;
 mod scene;
+mod showing;
 mod standing_still;

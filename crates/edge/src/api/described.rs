@@ -14,7 +14,7 @@ use super::{
         Befriend, Census, ChatMessageView, ForgotRequest, Friends, GuestRequest, Leaderboard, LoginRequest,
         LogoutRequest, MatchCreated, MatchEvents, MatchView, Matches, Me, NewMatchRequest, OauthSites, OauthStart,
         Page, PatchMe, Proof, PublicUser, RecoverRequest, RecoveryCodes, RefreshRequest, RegisterRequest, Replay,
-        Sessions, SignedIn, SomeUser, TotpCode, TotpEnrolment, UserStats, Users,
+        ReplayShown, Sessions, ShowRequest, SignedIn, SomeUser, TotpCode, TotpEnrolment, UserStats, Users,
     },
 };
 
@@ -169,6 +169,10 @@ pub(super) fn operations() -> Vec<Operation> {
             .refuses([404]),
         op("GET", "/matches/{id}/replay", MATCHES, "What a match can be played again from.")
             .gives::<Replay>(200)
+            .refuses([404]),
+        op("POST", "/matches/{id}/replay", MATCHES, "Has a finished match shown again to oneself alone.")
+            .takes::<ShowRequest>()
+            .gives::<ReplayShown>(201)
             .refuses([404]),
         op("GET", "/leaderboard", MATCHES, "Who is best.")
             .query([

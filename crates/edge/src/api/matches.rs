@@ -1,22 +1,26 @@
-//! Matches that one starts by oneself.
+//! Matches that one starts by oneself, and those that one watches again.
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::{Path, State},
+};
 use http::StatusCode;
 use rally_fabric::QueueStatus;
 use rally_protocol::{
     client::v1::{ErrorCode, Mode, UserInfo},
     cluster::v1::{MatchSpec, SeatSpec},
 };
-use rally_units::{MatchId, UserId};
+use rally_units::{MatchId, Tick, UserId};
 use uuid::Uuid;
 
 use super::{
     Api,
     body::Body,
     caller::Caller,
-    types::{MatchCreated, NewMatchMode, NewMatchRequest},
+    ids::MatchPath,
+    types::{MatchCreated, NewMatchMode, NewMatchRequest, ReplayShown, ShowRequest},
 };
-use crate::error::Problem;
+use crate::{error::Problem, hub::Replay};
 
 /// Has a match hosted.
 pub(super) async fn create(
@@ -46,6 +50,19 @@ pub(super) async fn create(
         }
         Err(refusal) => Err(refusal.into()),
     }
+}
+
+/// Has a finished match shown again. Nobody else sees it, so that one goes back and forth as one likes.
+pub(super) async fn show(
+    State(api): State<Api>,
+    Caller { user, .. }: Caller,
+    Path(id): Path<MatchPath>,
+    Body(ShowRequest { tick }): Body<ShowRequest>,
+) -> Result<(StatusCode, Json<ReplayShown>), Problem> {
+    let of = id.match_id().ok_or_else(|| Problem::new(ErrorCode::NotFound, "there is no such match"))?;
+    let showing = MatchId::from_uuid(Uuid::now_v7());
+    api.hub.show_replay(Replay { showing, of, user: user.id, from: tick.map(Tick) }).await?;
+    Ok((StatusCode::CREATED, Json(ReplayShown { match_id: showing, of })))
 }
 
 fn spec(id: MatchId, user: UserInfo, request: NewMatchRequest) -> MatchSpec {

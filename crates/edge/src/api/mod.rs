@@ -185,6 +185,7 @@ fn routes() -> Vec<Route> {
     route!(GET get "/matches/{id}", Signed, Read, history::get);
     route!(GET get "/matches/{id}/events", Signed, Read, history::events);
     route!(GET get "/matches/{id}/replay", Signed, Read, history::replay);
+    route!(POST post "/matches/{id}/replay", Signed, Read, matches::show);
     route!(GET get "/leaderboard", Anybody, Read, history::leaderboard);
     route!(GET get "/stats", Anybody, Read, history::stats);
 

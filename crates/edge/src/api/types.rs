@@ -453,6 +453,32 @@ pub struct MatchCreated {
     pub mode: Mode,
 }
 
+/// `POST /matches/{id}/replay`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
+pub struct ShowRequest {
+    /// From where on, in ticks of 1/60 s from the match's beginning; from where both players were there unless said
+    /// otherwise.
+    pub tick: Option<u32>,
+}
+
+impl ReadFields for ShowRequest {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        Some(Self { tick: fields.optional("tick")? })
+    }
+}
+
+/// A finished match that can be watched again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReplayShown {
+    /// What to watch, by `match_join` as a spectator: within 30 s, on whichever edge.
+    #[serde(rename = "match")]
+    #[schema(value_type = String, format = Uuid)]
+    pub match_id: MatchId,
+    /// The finished match.
+    #[schema(value_type = String, format = Uuid)]
+    pub of: MatchId,
+}
+
 /// `GET /users/me`.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Me {

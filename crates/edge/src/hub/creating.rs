@@ -1,15 +1,12 @@
-//! Matches that the API wants hosted: the question to a worker, and who waits for its answer.
+//! Matches and replays that the API wants played: the question to a worker, and who waits for its answer.
 
 use std::time::Duration;
 
-use rally_protocol::{
-    client::v1::ErrorCode,
-    cluster::v1::{Control, MatchSpec},
-};
+use rally_protocol::{client::v1::ErrorCode, cluster::v1::Control};
 use rally_units::{Epoch, Instant, NodeId};
 use tokio::sync::oneshot;
 
-use super::{Refusal, run::Hub};
+use super::{Playable, Refusal, Replay, run::Hub};
 
 /// How long the API waits for a match to be hosted.
 const CREATE_WITHIN: Duration = Duration::from_secs(5);
@@ -26,7 +23,7 @@ impl Hub {
         &mut self,
         now: Instant,
         worker: NodeId,
-        spec: Box<MatchSpec>,
+        what: Playable,
         reply: oneshot::Sender<Result<(), Refusal>>,
     ) {
         self.last_request += 1;
@@ -34,8 +31,13 @@ impl Hub {
         if let Some(node) = self.fabric.nodes().get(worker) {
             self.pairs.meet(worker, node.incarnation);
         }
-        let match_id = spec.id;
-        match self.pairs.control(worker, match_id, Epoch(0), &Control::Create { request, spec }) {
+        let (match_id, control) = match what {
+            Playable::Match(spec) => (spec.id, Control::Create { request, spec }),
+            Playable::Replay(Replay { showing, of, user, from }) => {
+                (showing, Control::Show { request, of, user, from })
+            }
+        };
+        match self.pairs.control(worker, match_id, Epoch(0), &control) {
             Ok(()) => {
                 self.creating.insert(request, Creating { worker, reply, deadline: now + CREATE_WITHIN });
             }

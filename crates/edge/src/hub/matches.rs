@@ -175,6 +175,9 @@ impl Hub {
         }
         for (conn, peer) in members {
             self.forget(conn, match_id);
+            if !over {
+                peer.send(&gone_message(match_id).into());
+            }
             peer.drive(now, |connection| {
                 connection.left(match_id);
                 rally_link::Outputs::new()
@@ -385,6 +388,18 @@ impl Hub {
         for match_id in lost {
             self.attach(now, match_id, false);
         }
+    }
+}
+
+/// To those who were in a match that is nowhere any more, and have not seen its end.
+fn gone_message(match_id: MatchId) -> ErrorMessage {
+    metrics::refused(ErrorCode::NotFound.as_str());
+    ErrorMessage {
+        code: ErrorCode::NotFound,
+        detail: "the match is not played any more".into(),
+        of: None,
+        match_id: Some(match_id),
+        until: None,
     }
 }
 

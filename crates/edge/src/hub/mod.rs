@@ -27,7 +27,7 @@ use rally_protocol::{
 };
 use rally_service::entropy;
 use rally_store::Store;
-use rally_units::{Incarnation, Instant, MatchId, NodeId, SessionId, placement::two_choices};
+use rally_units::{Incarnation, Instant, MatchId, NodeId, SessionId, Tick, UserId, placement::two_choices};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -89,8 +89,8 @@ pub(crate) enum Event {
     Command { conn: ConnId, match_id: MatchId, command: Command },
     /// Waits in a queue, or no longer.
     Queued { conn: ConnId, ticket: Option<TicketRef> },
-    /// A match is to be hosted by this worker.
-    Create { worker: NodeId, spec: Box<MatchSpec>, reply: oneshot::Sender<Result<(), Refusal>> },
+    /// Something is to be played by this worker.
+    Create { worker: NodeId, what: Playable, reply: oneshot::Sender<Result<(), Refusal>> },
     /// The answer to the question who owns a match.
     Located { match_id: MatchId, owner: Located },
     /// Where tickets stand.
@@ -99,6 +99,27 @@ pub(crate) enum Event {
     FoundLate { conn: ConnId, message: Box<MatchFound> },
     /// Send everybody elsewhere within this time.
     Drain { within: Duration, done: oneshot::Sender<()> },
+}
+
+/// What a worker is asked to play.
+pub(crate) enum Playable {
+    /// A match to be.
+    Match(Box<MatchSpec>),
+    /// A finished one, again.
+    Replay(Replay),
+}
+
+/// A finished match that somebody wants to watch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Replay {
+    /// What it is to be watched as.
+    pub(crate) showing: MatchId,
+    /// The finished match.
+    pub(crate) of: MatchId,
+    /// Who wants to watch it.
+    pub(crate) user: UserId,
+    /// From where on.
+    pub(crate) from: Option<Tick>,
 }
 
 /// A session that is open here.
@@ -153,13 +174,25 @@ impl Handle {
     /// No worker takes matches, the one chosen refused, or it did not answer within 5 s (then the match may exist all
     /// the same).
     pub async fn create_match(&self, spec: MatchSpec) -> Result<(), Refusal> {
+        self.have_played(Playable::Match(Box::new(spec))).await
+    }
+
+    /// Has a finished match shown again to one person, who then watches it as [`Replay::showing`].
+    ///
+    /// # Errors
+    /// As [`Handle::create_match`]; `not_found` if it has no replay.
+    pub(crate) async fn show_replay(&self, replay: Replay) -> Result<(), Refusal> {
+        self.have_played(Playable::Replay(replay)).await
+    }
+
+    async fn have_played(&self, what: Playable) -> Result<(), Refusal> {
         let workers = self.fabric.nodes().workers();
         let Some(worker) = two_choices(&workers, entropy::random_u64()) else {
             return Err(Refusal::new(ErrorCode::AtCapacity, "no worker takes matches"));
         };
         let (reply, answer) = oneshot::channel();
         self.events
-            .send(Event::Create { worker, spec: Box::new(spec), reply })
+            .send(Event::Create { worker, what, reply })
             .await
             .map_err(|_| Refusal::unavailable("this edge is shutting down"))?;
         answer.await.unwrap_or_else(|_| Err(Refusal::unavailable("this edge is shutting down")))
@@ -195,6 +228,6 @@ pub(crate) const fn command_name(command: Command) -> &'static str {
         Command::Pause => "pause",
         Command::Resume => "resume",
         Command::Forfeit => "forfeit",
-        Command::Rematch => "rematch",
+        Command::Replay { .. } => "replay_control",
     }
 }

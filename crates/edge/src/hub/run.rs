@@ -305,7 +305,7 @@ impl Hub {
                     person.queued_at = ticket.map(|_| now);
                 }
             }
-            Event::Create { worker, spec, reply } => self.create(now, worker, spec, reply),
+            Event::Create { worker, what, reply } => self.create(now, worker, what, reply),
             Event::Located { match_id, owner } => self.located(now, match_id, owner),
             Event::Refreshed(states) => self.refreshed(states),
             Event::FoundLate { conn, message } => self.found_late(conn, *message),

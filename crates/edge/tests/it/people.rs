@@ -346,6 +346,8 @@ fn expected(method: &Method, path: &str) -> Option<[u16; 3]> {
         ("GET /matches/{id}", NOT_THERE),
         ("GET /matches/{id}/events", NOT_THERE),
         ("GET /matches/{id}/replay", NOT_THERE),
+        // There is no worker that could look whether it has one.
+        ("POST /matches/{id}/replay", [401, 503, 503]),
         ("GET /friends", SIGNED),
         ("POST /friends", BODY),
         ("DELETE /friends/{id}", NOT_THERE),

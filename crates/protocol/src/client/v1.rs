@@ -654,6 +654,18 @@ messages! {
         /// Whom it invited.
         user: UserId,
     }
+    /// Has a replay that one watches go on from elsewhere, or at another speed. Answered by `replay`.
+    31 "replay_control" ReplayControl {
+        /// What `POST /matches/{id}/replay` has given.
+        #[serde(rename = "match")]
+        match_id: MatchId,
+        /// Where to go on: so many ticks after the beginning; the end, if there are fewer.
+        #[serde(default)]
+        tick: Option<Tick>,
+        /// 100 is as it was played, 0 stands still; at most 800.
+        #[serde(default)]
+        speed_percent: Option<u16>,
+    }
 }
 
 messages! {
@@ -947,6 +959,20 @@ messages! {
         /// The finished match.
         #[serde(rename = "match")]
         match_id: MatchId,
+    }
+    /// Where a replay stands that one watches: twice a second while it goes on, and after each `replay_control`.
+    95 "replay" ReplayState {
+        /// What is watched, as in its snapshots. Their ticks rise whatever is shown.
+        #[serde(rename = "match")]
+        match_id: MatchId,
+        /// The finished match that is played again.
+        of: MatchId,
+        /// Ticks of that match from its beginning to what is shown.
+        tick: Tick,
+        /// How many it has.
+        ticks: Tick,
+        /// 100 is as it was played, 0 stands still.
+        speed_percent: u16,
     }
     /// One is told something, and finds it at `GET /notifications` until it is read.
     85 "notification" Notified {

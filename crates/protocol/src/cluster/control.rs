@@ -1,6 +1,6 @@
 //! Control entries: what edges and workers ask and tell each other about a match, each exactly once.
 
-use rally_units::{Incarnation, MatchId, NodeId, SessionId, UserId};
+use rally_units::{Incarnation, MatchId, NodeId, SessionId, Tick, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::client::v1::{ErrorCode, JoinAs, Level, MatchFound, MatchJoined, Mode, Place, Side, Skill};
@@ -54,8 +54,13 @@ pub enum Command {
     Resume,
     /// To give up.
     Forfeit,
-    /// To play again.
-    Rematch,
+    /// Of a replay: to go on from elsewhere, or at another speed.
+    Replay {
+        /// Ticks from its beginning.
+        tick: Option<Tick>,
+        /// 100 is as it was played.
+        speed_percent: Option<u16>,
+    },
 }
 
 /// How busy a worker is: what placement compares.
@@ -93,6 +98,18 @@ pub enum Control {
         request: u64,
         /// The match.
         spec: Box<MatchSpec>,
+    },
+    /// To a worker: play this finished match again, for this user alone, under the entry's match. Answered by `Created`
+    /// or `Refused`.
+    Show {
+        /// The question's number.
+        request: u64,
+        /// The finished match.
+        of: MatchId,
+        /// Who watches.
+        user: UserId,
+        /// From where on, in ticks from its beginning; `None`: from where its players were there.
+        from: Option<Tick>,
     },
     /// To the asking node: it is hosted here.
     Created {

@@ -167,6 +167,8 @@ fn controls() -> Vec<Control> {
         Control::Command { session, command: Command::Pause },
         Control::CommandRefused { session, command: Command::Pause, code, detail },
         Control::SeatTaken { session, side: Side::Right },
+        Control::Show { request: 1, of: samples::match_id(), user: samples::user_id(), from: Some(Tick(60)) },
+        Control::Command { session, command: Command::Replay { tick: Some(Tick(60)), speed_percent: Some(200) } },
         Control::NotHere,
         Control::Gone,
         Control::Found { session, message: Box::new(found.unwrap()) },

@@ -130,6 +130,8 @@ pub fn from_client() -> Vec<ClientMessage> {
         ChatEdit { channel: text("global"), offset: 41, text: text("well played"), nonce: text("n-2") }.into(),
         ChatEdit { channel: text("global"), offset: 41, text: text(""), nonce: text("n-3") }.into(),
         DuelCancel { invite: match_id, user: user_id() }.into(),
+        ReplayControl { match_id, tick: Some(Tick(1_200)), speed_percent: None }.into(),
+        ReplayControl { match_id, tick: None, speed_percent: Some(25) }.into(),
     ]
 }
 
@@ -223,6 +225,7 @@ pub fn from_server() -> Vec<ServerMessage> {
         DuelSent { invite: match_id, user: user_id(), expires_in_s: 60 }.into(),
         DuelOver { invite: match_id }.into(),
         RematchWanted { match_id }.into(),
+        ReplayState { match_id, of: match_id, tick: Tick(1_201), ticks: Tick(9_000), speed_percent: 25 }.into(),
         Notified {
             id: match_id,
             kind: "mention".into(),

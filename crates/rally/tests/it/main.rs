@@ -21,6 +21,7 @@ mod matches;
 mod operator;
 mod outliving;
 mod reconnecting;
+mod replaying;
 mod secrets;
 mod support;
 mod watching;

@@ -13,6 +13,8 @@ use rally_units::{Epoch, MatchId, SessionId, UserId};
 pub(crate) use Side::{Left, Right};
 
 pub(crate) const S: u32 = 60;
+/// A wish that is for replays only.
+pub(crate) const ANOTHER_SPEED: Command = Command::Replay { tick: None, speed_percent: Some(200) };
 
 pub(crate) fn user(n: u8) -> UserId {
     UserId::from_bytes([n; 16])

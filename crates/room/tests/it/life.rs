@@ -6,7 +6,7 @@ use rally_protocol::{
 };
 use rally_room::{JoinError, Who};
 
-use crate::kit::{Left, Right, S, Scene, a_match, session, user};
+use crate::kit::{ANOTHER_SPEED, Left, Right, S, Scene, a_match, session, user};
 
 fn played(mode: Mode) -> Scene {
     a_match(mode).made().begun()
@@ -116,7 +116,7 @@ mod waiting {
         scene.attach(Left);
         assert_eq!(scene.try_command(Left, Command::Pause), Err(ErrorCode::InvalidInput));
         assert_eq!(scene.try_command(Left, Command::Resume), Err(ErrorCode::InvalidInput));
-        assert_eq!(scene.try_command(Left, Command::Rematch), Err(ErrorCode::Unavailable));
+        assert_eq!(scene.try_command(Left, ANOTHER_SPEED), Err(ErrorCode::InvalidInput));
         assert_eq!(scene.try_command(Right, Command::Ready), Err(ErrorCode::Forbidden), "not attached");
     }
 }

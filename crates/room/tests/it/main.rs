@@ -8,4 +8,5 @@ mod owners;
 mod players;
 mod properties;
 mod replays;
+mod showings;
 mod snapshots;

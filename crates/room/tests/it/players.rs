@@ -6,7 +6,7 @@ use rally_protocol::{
 };
 use rally_room::{InputRefusal, JoinError, Replaced};
 
-use crate::kit::{Left, Right, S, a_match, session, user};
+use crate::kit::{ANOTHER_SPEED, Left, Right, S, a_match, session, user};
 
 #[test]
 fn a_newer_connection_takes_the_seat_over() {
@@ -127,7 +127,7 @@ fn a_spectator_sees_all_and_may_do_nothing() {
     assert_eq!(joined.picture.phase, Phase::Playing);
     assert_eq!(joined.picture.last_event, scene.events.last().unwrap().n);
     assert_eq!(scene.room.viewers(), 1);
-    for command in [Command::Ready, Command::Pause, Command::Resume, Command::Forfeit, Command::Rematch] {
+    for command in [Command::Ready, Command::Pause, Command::Resume, Command::Forfeit, ANOTHER_SPEED] {
         assert_eq!(scene.room.command(session(9), command).unwrap_err().code, ErrorCode::Forbidden);
     }
     assert_eq!(scene.room.leave(session(9)), Some(Place::Spectator));

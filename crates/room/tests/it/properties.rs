@@ -33,7 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Command::Ready),
         2 => Just(Command::Pause),
         2 => Just(Command::Resume),
-        1 => Just(Command::Rematch),
+        1 => Just(Command::Replay { tick: None, speed_percent: None }),
     ];
     let input = (side(), 0_u16..5, 0_u32..20, any::<u32>(), dir(), any::<bool>())
         .prop_map(|(side, generation, n, seq, dir, press)| InputRecord { side, generation, n, seq, dir, press });

@@ -13,7 +13,7 @@ use rally_room::{
 use crate::kit::{Left, Right, S, Scene, a_match, session, user};
 
 /// A match with something of everything in it.
-fn eventful() -> Scene {
+pub(crate) fn eventful() -> Scene {
     let mut scene = a_match(Mode::Duel).private().score_to_win(2).seed(3).made();
     scene.attach(Left);
     scene.run(100);
@@ -39,7 +39,7 @@ fn eventful() -> Scene {
     scene
 }
 
-fn log_of(mut scene: Scene) -> ReplayLog {
+pub(crate) fn log_of(mut scene: Scene) -> ReplayLog {
     scene.finished.take().expect("over").replay
 }
 

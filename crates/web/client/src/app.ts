@@ -6,8 +6,10 @@ import {
   Connection,
   type ConnectionState,
   createMatch,
+  memory,
+  realEnv,
+  showReplay,
   type Credentials,
-  type Env,
   type Id,
   type Mode,
   type NewMatch,
@@ -24,16 +26,6 @@ import {
 import { go } from "./router.ts";
 import * as settings from "./settings.ts";
 
-const browser: Env = {
-  now: () => performance.now(),
-  random: Math.random,
-  after: (ms, run) => {
-    const timer = setTimeout(run, ms);
-    return () => clearTimeout(timer);
-  },
-  open: (url, subprotocol) => new WebSocket(url, subprotocol),
-};
-
 export interface Waiting {
   mode: Mode;
   skill: Skill;
@@ -47,17 +39,12 @@ function tabStorage(): Storage {
   try {
     return sessionStorage;
   } catch {
-    const items = new Map<string, string>();
-    return {
-      getItem: (key) => items.get(key) ?? null,
-      setItem: (key, value) => void items.set(key, value),
-      removeItem: (key) => void items.delete(key),
-    };
+    return memory();
   }
 }
 
 export const session = new Session(tabStorage(), Date.now);
-export const connection = new Connection(browser, session, location.origin);
+export const connection = new Connection(realEnv, session, location.origin);
 
 export const user = signal<UserInfo | null>(session.user);
 export const state = signal<ConnectionState>(connection.state);
@@ -237,6 +224,12 @@ export async function signIn(name: string): Promise<void> {
 export async function newMatch(match: NewMatch): Promise<Id> {
   const { origin } = connection;
   return createMatch(origin, await session.fresh(origin), match);
+}
+
+/** A finished match, to be watched again by oneself. */
+export async function newReplay(of: Id, tick: number | null): Promise<Id> {
+  const { origin } = connection;
+  return showReplay(origin, await session.fresh(origin), of, tick);
 }
 
 /** For those who only watch: a name that nobody chose. */

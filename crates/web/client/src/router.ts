@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 
 export type Route =
   | { page: "home" | "account" | "leaderboard" | "docs" | "talk" }
-  | { page: "play" | "watch" | "match"; match: string };
+  | { page: "play" | "watch" | "match" | "replay"; match: string };
 
 export const route = signal<Route>(parse(location.pathname));
 
@@ -20,8 +20,8 @@ addEventListener("popstate", () => {
 });
 
 export function parse(path: string): Route {
-  const [, page, match] = /^\/(play|watch|match)\/([^/]+)\/?$/.exec(path) ?? [];
-  if (match !== undefined) return { page: page as "play" | "watch" | "match", match };
+  const [, page, match] = /^\/(play|watch|match|replay)\/([^/]+)\/?$/.exec(path) ?? [];
+  if (match !== undefined) return { page: page as "play" | "watch" | "match" | "replay", match };
   const [, alone] = /^\/(account|leaderboard|docs|talk)\/?$/.exec(path) ?? [];
   return { page: (alone as "account" | "leaderboard" | "docs" | "talk" | undefined) ?? "home" };
 }

@@ -14,6 +14,7 @@ test("paths and their pages", () => {
   expect(router.parse(`/play/${ID}`)).toEqual({ page: "play", match: ID });
   expect(router.parse(`/match/${ID}`)).toEqual({ page: "match", match: ID });
   expect(router.parse(`/watch/${ID}/`)).toEqual({ page: "watch", match: ID });
+  expect(router.parse(`/replay/${ID}`)).toEqual({ page: "replay", match: ID });
   expect(router.parse("/talk")).toEqual({ page: "talk" });
   expect(router.parse("/play/a/b")).toEqual({ page: "home" });
 });

@@ -182,6 +182,11 @@ export async function createMatch(origin: string, token: string, match: NewMatch
   return (await post<{ match: Id }>(origin, "/matches", match, token)).match;
 }
 
+/** Has a finished match shown again to oneself, from this tick on; what comes back is watched by `match_join`. */
+export async function showReplay(origin: string, token: string, match: Id, tick: number | null): Promise<Id> {
+  return (await post<{ match: Id }>(origin, `/matches/${match}/replay`, { tick }, token)).match;
+}
+
 export type Scope = "global" | "friends" | "around";
 
 /** `token`: where it matters who asks. */

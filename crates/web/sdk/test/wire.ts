@@ -117,6 +117,8 @@ function items(message: ServerMessage): unknown[] {
       return [93, idToBytes(message.invite)];
     case "rematch_wanted":
       return [94, idToBytes(message.match)];
+    case "replay":
+      return [95, idToBytes(message.match), idToBytes(message.of), message.tick, message.ticks, message.speedPercent];
     case "notification":
       return [
         85,
@@ -262,6 +264,13 @@ export function read(frame: Uint8Array): ClientMessage {
       return { type: "duel_answer", invite: match(), accept: f[1] as boolean, skill: skill(2) };
     case 30:
       return { type: "duel_cancel", invite: match(), user: idFromBytes(f[1] as Uint8Array) };
+    case 31:
+      return {
+        type: "replay_control",
+        match: match(),
+        tick: f[1] as number | null,
+        speedPercent: f[2] as number | null,
+      };
     case 18:
       return { type: "read", channel: f[0] as string, offset: f[1] as number };
     case 22:

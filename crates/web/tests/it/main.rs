@@ -37,7 +37,8 @@ fn built() -> bool {
 #[tokio::test]
 async fn the_page_is_at_the_root_and_at_every_link_to_a_match() {
     let (_, _, root) = get("/", &[]).await;
-    for path in ["/", "/index.html", "/play/0191e8a4-7b1c-7def-8123-456789abcdef", "/watch/x", "/match/x"] {
+    for path in ["/", "/index.html", "/play/0191e8a4-7b1c-7def-8123-456789abcdef", "/watch/x", "/match/x", "/replay/x"]
+    {
         let (status, headers, body) = get(path, &[]).await;
         assert_eq!(status, StatusCode::OK, "{path}");
         assert!(text(&headers, "content-type").starts_with("text/html"), "{path}");

@@ -42,7 +42,11 @@ impl Host {
             Answer::Place { worker, spec, reply } => self.place(now, worker, *spec, reply),
             Answer::Tell { edge, match_id, control } => self.tell(edge, match_id, Epoch::default(), *control),
             Answer::Move { match_id, to } => self.want_move(match_id, to, Why::Order),
-            Answer::Drain => self.draining = true,
+            Answer::Replay { showing, found } => self.replay_found(showing, found),
+            Answer::Drain => {
+                self.draining = true;
+                self.end_showings();
+            }
             Answer::GiveUp => self.give_up(),
         }
     }

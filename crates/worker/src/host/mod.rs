@@ -13,6 +13,7 @@ mod hosted;
 mod live;
 mod moves;
 mod recovery;
+mod showings;
 mod time;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -35,6 +36,7 @@ use self::{
     hosted::{Attached, Hosted, Standing},
     moves::Moves,
     recovery::Recovery,
+    showings::{Showings, Wanted},
 };
 pub(crate) use self::{
     copies::{Copied, Copy},
@@ -132,6 +134,7 @@ pub(crate) struct Host {
     recovery: Recovery,
     moves: Moves,
     balance: Balance,
+    showings: Showings,
     draining: bool,
     /// The drain's deadline has come: what is created now is given up at once.
     gives_up: bool,
@@ -164,6 +167,7 @@ impl Host {
             recovery: Recovery::default(),
             moves: Moves::default(),
             balance: Balance::default(),
+            showings: Showings::default(),
             draining: false,
             gives_up: false,
             metrics,
@@ -267,7 +271,8 @@ impl Host {
                 EntryKind::Snapshot | EntryKind::Message => entry_refused("kind"),
             },
             Received::PeerRestarted { node, incarnation } => {
-                _ = self.detach(node, |attached| attached.incarnation != incarnation)
+                _ = self.detach(node, |attached| attached.incarnation != incarnation);
+                self.showings.detach(node, Some(incarnation));
             }
         }
     }
@@ -295,6 +300,9 @@ impl Host {
 
     /// A control came. What is about a match that has moved on, or is moving, goes there.
     fn heard(&mut self, now: Instant, from: (NodeId, Incarnation), match_id: MatchId, epoch: Epoch, control: Control) {
+        if self.showings.has(match_id) {
+            return self.showing_control(from, match_id, control);
+        }
         let control = match control {
             Control::Join { .. } | Control::Leave { .. } | Control::Command { .. } | Control::Attach { .. } => {
                 match self.forward(from, match_id, control) {
@@ -320,6 +328,9 @@ impl Host {
     fn control(&mut self, from: NodeId, incarnation: Incarnation, match_id: MatchId, control: Control) {
         match control {
             Control::Create { request, spec } => self.create(*spec, Asker::Edge { edge: from, request }),
+            Control::Show { request, of, user, from: begin } => {
+                self.show(match_id, Asker::Edge { edge: from, request }, Wanted { of, user, from: begin });
+            }
             Control::Created { request } => self.answered(request, Ok(())),
             Control::Refused { request, code, detail } => self.answered(request, Err(Refused { code, detail })),
             Control::Join { request, session, user, name, join_as, skill } => {

@@ -31,7 +31,7 @@ impl Host {
 
     /// Ticks the matches of a phase. Each snapshot is encoded once, whatever the number of edges that get it.
     pub(crate) fn tick_phase(&mut self, now: Instant, phase: usize, pairs: &mut Pairs) {
-        let Self { phases, outputs, words, effects, metrics, snapshot, balance, .. } = self;
+        let Self { phases, outputs, words, effects, metrics, snapshot, balance, showings, .. } = self;
         let shed = balance.shed;
         let mut copies = Vec::new();
         for (match_id, hosted) in &mut phases[phase] {
@@ -73,6 +73,7 @@ impl Host {
                 pairs.snapshot(attached.edge, *match_id, hosted.epoch, |out| out.extend_from_slice(snapshot));
             }
         }
+        showings.tick(phase, shed, (outputs, snapshot), (words, pairs), metrics);
         if !copies.is_empty() {
             effects.push(Effect::Copy(copies));
         }
@@ -93,11 +94,17 @@ impl Host {
                 self.edges.push(attached.edge);
             }
         }
+        for edge in self.showings.edges() {
+            if !self.edges.contains(&edge) {
+                self.edges.push(edge);
+            }
+        }
         let mut edges = std::mem::take(&mut self.edges);
         edges.retain(|edge| {
             let heard = self.last_heard(pairs, *edge);
             let is_silent = |since: Instant| now.since(heard.max(since)) > ATTACHMENT_SILENCE_MAX;
             if is_silent(Instant::default()) {
+                self.showings.detach(*edge, None);
                 let detached = self.detach(*edge, |attached| is_silent(attached.since));
                 if detached > 0 {
                     tracing::info!(%edge, matches = detached, "edge is silent; its players are away");
@@ -121,6 +128,8 @@ impl Host {
             }
         }
 
+        self.housekeep_showings(now);
+
         // Who asked has stopped waiting by the same time.
         self.questions.retain(|_, question| now.since(question.asked) < QUESTION_TIMEOUT);
 
@@ -135,7 +144,8 @@ impl Host {
         if now.since(self.last_reassert) >= REASSERT_EVERY {
             self.last_reassert = now;
             let live = self.phases.iter().flatten().filter(|(_, hosted)| hosted.standing != Standing::Over);
-            let owned: Vec<_> = live.map(|(match_id, hosted)| (*match_id, hosted.epoch)).collect();
+            let owned: Vec<_> =
+                live.map(|(match_id, hosted)| (*match_id, hosted.epoch)).chain(self.showings.owned()).collect();
             if !owned.is_empty() {
                 self.effects.push(Effect::Own(owned));
             }

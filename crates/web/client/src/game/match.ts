@@ -18,6 +18,7 @@ import {
   type Phase,
   type Place,
   type Player,
+  type ReplayState,
   type ServerMessage,
   type Side,
   type SideIndex,
@@ -37,6 +38,15 @@ export interface Refusal {
 
 /** Who is away, and until when (local clock, ms). */
 export type Absence = { untilMs: number } | null;
+
+/** Where a replay stood when it was last told. */
+export interface Replay {
+  of: Id;
+  tick: number;
+  ticks: number;
+  speedPercent: number;
+  atMs: number;
+}
 
 export interface MatchUi {
   joined: boolean;
@@ -59,6 +69,8 @@ export interface MatchUi {
   /** The match is over, its result not recorded yet. */
   recording: boolean;
   over: GameOver | null;
+  /** Not a match that is played, but one that is shown again. */
+  replay: Replay | null;
   /** Why the last wish (a pause, say) was not granted. */
   note: { text: string; atMs: number } | null;
 }
@@ -86,10 +98,11 @@ const NOBODY: MatchUi = {
   seatKept: null,
   recording: false,
   over: null,
+  replay: null,
   note: null,
 };
 
-const WISHES = ["ready", "pause", "resume", "forfeit"];
+const WISHES = ["ready", "pause", "resume", "forfeit", "replay_control"];
 
 /** An event whose moment was missed by more is not shown any more, only its outcome. */
 const STALE_TICKS = 90;
@@ -224,9 +237,13 @@ export class Match {
       case "game_over":
         if (message.match === this.id) this.#set({ over: message, score: message.score, recording: false });
         break;
+      case "replay":
+        if (message.match === this.id) this.#stands(message, nowMs);
+        break;
       case "error":
         if (message.match !== null && message.match !== this.id) break;
-        if (message.of === "match_join") this.#refused(message);
+        // Not asked for: the match is nowhere any more.
+        if (message.of === "match_join" || (message.of === null && message.match !== null)) this.#refused(message);
         if (WISHES.includes(message.of ?? "")) this.#set({ note: { text: message.detail, atMs: nowMs } });
         break;
     }
@@ -324,6 +341,22 @@ export class Match {
     }
   }
 
+  #stands({ of, tick, ticks, speedPercent }: ReplayState, nowMs: number): void {
+    const { replay } = this.#ui.value;
+    const leapt = replay !== null && Math.abs(tick - tickOf(replay, nowMs)) > LEAP_TICKS;
+    this.#set({ replay: { of, tick, ticks, speedPercent, atMs: nowMs } });
+    // What was going on elsewhere in the match is not going on here.
+    if (leapt) {
+      this.#pending = [];
+      this.#set({ away: [null, null], pausedBy: null });
+    }
+  }
+
+  /** Of a replay: goes on from there, or at another speed. */
+  direct(tick: number | null, speedPercent: number | null): void {
+    this.#connection.send({ type: "replay_control", match: this.id, tick, speedPercent });
+  }
+
   /** The field to draw at `nowMs`; null before the first snapshot. */
   frame(nowMs: number): Frame | null {
     const tick = this.#clock.tickAt(nowMs);
@@ -359,6 +392,14 @@ export class Match {
   #set(change: Partial<MatchUi>): void {
     this.#ui.value = { ...this.#ui.value, ...change };
   }
+}
+
+/** A seek, and not a word that came late. */
+const LEAP_TICKS = 90;
+
+/** Where a replay is by now. */
+export function tickOf({ tick, ticks, speedPercent, atMs }: Replay, nowMs: number): number {
+  return Math.min(tick + ((nowMs - atMs) / TICK_MS) * (speedPercent / 100), ticks);
 }
 
 function replaced<T>(pair: Pair<T>, side: SideIndex, value: T): Pair<T> {

@@ -67,6 +67,11 @@ function Summary({ view }: { view: MatchView }) {
           Watch
         </button>
       )}
+      {view.has_replay && (
+        <button type="button" class="primary" onClick={() => go(`/replay/${view.id}`)}>
+          Watch it again
+        </button>
+      )}
     </>
   );
 }

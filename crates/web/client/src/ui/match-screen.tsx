@@ -28,11 +28,29 @@ export interface Hud {
 
 const HUD_EVERY_MS = 200;
 
-export function MatchScreen({ id, as }: { id: Id; as: JoinAs }) {
+interface MatchScreenProps {
+  id: Id;
+  as: JoinAs;
+  /** What is shown here has ended without a word, or was silent for too long. */
+  onGone?: (match: Match) => void;
+}
+
+const SILENCE_MS_MAX = 3000;
+
+export function MatchScreen({ id, as, onGone }: MatchScreenProps) {
   const match = useMemo(() => new Match(connection, id, as, as === "player" ? settings.skill.value : null), [id, as]);
   const hud = useSignal<Hud>({ rttMs: null, jitterMs: 0, gapMs: 0, cooldowns: [0, 0] });
   const ui = match.ui.value;
   useMembership(match);
+  useEffect(() => {
+    if (onGone === undefined) return;
+    if (ui.refusal?.code === "not_found") return onGone(match);
+    const timer = setInterval(() => {
+      const isLive = match.ui.value.joined && state.value.kind === "live";
+      if (isLive && match.link(performance.now()).gapMs > SILENCE_MS_MAX) onGone(match);
+    }, 1000);
+    return () => clearInterval(timer);
+  }, [match, ui.refusal]);
 
   return (
     <main class="match">

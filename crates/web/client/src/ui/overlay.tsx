@@ -44,6 +44,8 @@ export function Overlay({ match }: { match: Match }) {
     );
   }
   if (!ui.joined) return <Card title="Taking a seat…" />;
+  // It stands still and goes on as its watcher likes: that is said below.
+  if (ui.replay !== null) return null;
   if (ui.recording) return <Card title="Recording the result…" />;
   if (ui.phase === "waiting") return <BeforeIt match={match} ui={ui} />;
   if (ui.phase === "paused") return <Paused match={match} ui={ui} />;

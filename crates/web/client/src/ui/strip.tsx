@@ -8,6 +8,7 @@ import { go } from "../router.ts";
 import * as settings from "../settings.ts";
 import { CopyLink } from "./copy-link.tsx";
 import type { Hud } from "./match-screen.tsx";
+import { ReplayBar } from "./replay-bar.tsx";
 
 export function Strip({ match, hud }: { match: Match; hud: Signal<Hud> }) {
   const ui = match.ui.value;
@@ -15,6 +16,7 @@ export function Strip({ match, hud }: { match: Match; hud: Signal<Hud> }) {
   return (
     <footer class="strip">
       <Figures hud={hud} />
+      {ui.replay !== null && <ReplayBar match={match} replay={ui.replay} />}
       {ui.note !== null ? (
         <Note key={ui.note.atMs} text={ui.note.text} />
       ) : (
@@ -22,7 +24,11 @@ export function Strip({ match, hud }: { match: Match; hud: Signal<Hud> }) {
       )}
       <nav>
         <SoundSwitch />
-        {!ui.private && ui.joined && <CopyLink path={`/watch/${match.id}`} label="Watch link" />}
+        {ui.replay !== null ? (
+          <CopyLink path={`/replay/${ui.replay.of}`} label="Replay link" />
+        ) : (
+          !ui.private && ui.joined && <CopyLink path={`/watch/${match.id}`} label="Watch link" />
+        )}
         {plays && (ui.phase === "playing" || ui.phase === "paused") && (
           <button type="button" class="quiet" onClick={() => match.pause()}>
             {ui.phase === "paused" ? "Resume" : "Pause"}
@@ -31,7 +37,7 @@ export function Strip({ match, hud }: { match: Match; hud: Signal<Hud> }) {
         {plays && ui.phase !== "waiting" ? (
           <Forfeit match={match} />
         ) : (
-          <button type="button" class="quiet" onClick={() => go("/")}>
+          <button type="button" class="quiet" onClick={() => go(ui.replay === null ? "/" : `/match/${ui.replay.of}`)}>
             Leave
           </button>
         )}

@@ -132,6 +132,24 @@ test("two on different edges find each other and play to the end, a third watche
   assert.equal(await ann.page.locator(".final").getAttribute("data-result"), "score");
   await ann.shoot("victory");
   await bob.shoot("defeat");
+
+  // Once more, for somebody who was not there: a worker plays it again for her alone.
+  const zoe = await open("Zoe", path(ann.page).replace("/play/", "/replay/"), 1);
+  const bar = zoe.page.locator(".replay");
+  await zoe.page.locator(".board").getByText("Ann").waitFor();
+  await paddleWithin(zoe.page, side, 0, 0.1);
+  await zoe.shoot("replay");
+  await bar.getByLabel("Speed").selectOption("800");
+  await button(zoe.page, "Again").waitFor({ timeout: 30_000 });
+  const shown = async () => (await zoe.page.locator(".score span").allInnerTexts()).map(Number).sort();
+  assert.deepEqual(await shown(), [0, 2]);
+  await bar.getByLabel("Where the replay stands").press("Home");
+  await until(() => "it is back before the first goal", async () => (await shown())[1] === 0);
+  await button(zoe.page, "Stop").click();
+  await button(zoe.page, "Play").waitFor();
+  const at = await bar.locator(".at").innerText();
+  await zoe.page.waitForTimeout(500);
+  assert.equal(await bar.locator(".at").innerText(), at, "it stands still");
 });
 
 test("a match against the bot is paused, resumed and given up", { timeout: 90_000 }, async () => {

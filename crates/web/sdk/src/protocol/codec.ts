@@ -115,6 +115,8 @@ function flat(message: ClientMessage): unknown[] {
       return [20, idToBytes(message.invite), message.accept, optional(SKILLS, message.skill)];
     case "duel_cancel":
       return [30, idToBytes(message.invite), idToBytes(message.user)];
+    case "replay_control":
+      return [31, idToBytes(message.match), message.tick, message.speedPercent];
     case "read":
       return [18, message.channel, message.offset];
     case "chat_edit":
@@ -385,6 +387,15 @@ function fromItems(items: unknown[]): ServerMessage | null {
       return { type: "duel_over", invite: fields.id() };
     case 94:
       return { type: "rematch_wanted", match: fields.id() };
+    case 95:
+      return {
+        type: "replay",
+        match: fields.id(),
+        of: fields.id(),
+        tick: fields.int(),
+        ticks: fields.int(),
+        speedPercent: fields.int(),
+      };
     case 85:
       return {
         type: "notification",

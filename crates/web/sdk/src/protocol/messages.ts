@@ -99,6 +99,7 @@ export type ClientMessage =
   | { type: "duel_invite"; user: Id; mode: Mode; skill: Skill | null }
   | { type: "duel_answer"; invite: Id; accept: boolean; skill: Skill | null }
   | { type: "duel_cancel"; invite: Id; user: Id }
+  | { type: "replay_control"; match: Id; tick: number | null; speedPercent: number | null }
   | { type: "read"; channel: string; offset: number }
   | { type: "chat_edit"; channel: string; offset: number; text: string; nonce: string };
 
@@ -319,6 +320,19 @@ export interface RematchWanted {
   match: Id;
 }
 
+/** Where a replay stands that one watches. */
+export interface ReplayState {
+  type: "replay";
+  match: Id;
+  /** The finished match. */
+  of: Id;
+  /** Of that match, from its beginning. */
+  tick: number;
+  ticks: number;
+  /** 100 is as it was played, 0 stands still. */
+  speedPercent: number;
+}
+
 export interface Reconnect {
   type: "reconnect";
   afterMs: number;
@@ -345,6 +359,7 @@ export type ServerMessage =
   | DuelSent
   | DuelOver
   | RematchWanted
+  | ReplayState
   | Notified
   | GroupChanged
   | ChannelClosed
