@@ -23,4 +23,5 @@ mod outliving;
 mod reconnecting;
 mod secrets;
 mod support;
+mod tls;
 mod watching;

@@ -157,6 +157,18 @@ impl<'a> Env<'a> {
         Some(read.unwrap_or_default())
     }
 
+    /// What the file holds whose path a variable is, as text; `Some(None)` when it is unset.
+    pub fn file(&mut self, var: &Var) -> Option<Option<String>> {
+        let Some(path) = self.text(var)? else { return Some(None) };
+        match self.strings.file(path.trim()) {
+            Ok(text) => Some(Some(text)),
+            Err(e) => {
+                self.fault(var, &format!("names {path}, which cannot be read: {e}"));
+                None
+            }
+        }
+    }
+
     /// Records a fault that only several values together show.
     pub fn check(&mut self, holds: bool, var: &Var, otherwise: &str) {
         if !holds {
