@@ -410,7 +410,7 @@ mod tests {
     fn the_processes_environment_and_files_are_read() {
         let dir = crate::local::ScratchDir::new("env").expect("scratch");
         let path = dir.path().join("key");
-        std::fs::write(&path, "x".repeat(70_000)).expect("write");
+        std::fs::write(&path, "x".repeat(1_100_000)).expect("write");
         assert!(ProcessEnv.file(&path.display().to_string()).is_err(), "too large");
         std::fs::write(&path, GOOD_KEY).expect("write");
         assert_eq!(ProcessEnv.file(&path.display().to_string()).expect("read"), GOOD_KEY);
