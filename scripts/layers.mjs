@@ -44,6 +44,7 @@ export const MAY_IMPORT = {
 export const BEHIND = {
   fred: ["rally-fabric", "rally-testkit"],
   "tokio-postgres": ["rally-store", "rally-testkit"],
+  "tokio-postgres-rustls": ["rally-store"],
   "deadpool-postgres": ["rally-store"],
   refinery: ["rally-store"],
   "k8s-openapi": ["rally-manifests"],

@@ -1,8 +1,9 @@
 //! What a node tells the fabric about itself, and the fabric's bounds.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use rally_units::{Incarnation, Instant, NodeId};
+use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
 
 /// What a node does.
@@ -29,10 +30,12 @@ impl Role {
 #[derive(Clone)]
 pub struct FabricConfig {
     /// Keys, leases, topics: `redis://[user:password@]host:port`, `redis-cluster://host:port[?node=host:port]..`, or
-    /// `redis-sentinel://host:port/?sentinelServiceName=..`.
+    /// `redis-sentinel://host:port/?sentinelServiceName=..`; with `rediss` in place of `redis`, over TLS.
     pub redis_url: String,
     /// Where mailboxes are. All nodes must name the same servers in the same order. Empty means `redis_url` alone.
     pub bus_urls: Vec<String>,
+    /// Whom to trust where an address asks for TLS, and how to prove oneself.
+    pub tls: Option<Arc<ClientConfig>>,
     /// This node's name, unique in the cluster while it lives.
     pub name: String,
     /// This start of it: random.
@@ -61,6 +64,7 @@ impl FabricConfig {
         Self {
             redis_url: redis_url.into(),
             bus_urls: Vec::new(),
+            tls: None,
             name: name.into(),
             incarnation,
             role,

@@ -13,6 +13,9 @@ pub enum ConnectError {
         /// What is wrong with it.
         reason: String,
     },
+    /// An address asks for TLS, and the configuration has none.
+    #[error("{0} asks for TLS, which is not configured")]
+    NoTls(&'static str),
     /// A node needs a name.
     #[error("the node's name is empty")]
     Name,

@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     CheckError, ConnectError, FabricConfig, Lease, Nodes, ReadyError, RedisCause, Role,
     commands::Commands,
-    link::{Plan, Purpose, Replaceable},
+    link::{Faults, Plan, Purpose, Replaceable, Terms},
     mailbox::{self, Mailbox, Outbox},
     membership::{Membership, NameState},
     survey::{Memory, Survey},
@@ -63,6 +63,7 @@ struct Inner {
     load: Arc<ArcSwap<NodeLoad>>,
     nodes: Arc<ArcSwap<Nodes>>,
     link: watch::Receiver<LinkState>,
+    faults: Arc<Faults>,
     name: watch::Receiver<NameState>,
     topics: TopicHub,
     memory: Memory,
@@ -95,8 +96,10 @@ impl Fabric {
                 return Err(ConnectError::Bound(name));
             }
         }
+        let faults = Arc::new(watch::Sender::new(String::new()));
         let plan = |url: &str, setting, purpose, messages_max| {
-            Plan::new(url, setting, purpose, bounds.command_timeout, messages_max)
+            let terms = Terms { tls: config.tls.as_deref(), command_timeout: bounds.command_timeout, faults: &faults };
+            Plan::new(url, setting, terms, purpose, messages_max)
         };
         let redis = |purpose, messages_max| plan(&config.redis_url, "redis_url", purpose, messages_max);
         let bus_urls =
@@ -182,6 +185,7 @@ impl Fabric {
             load,
             nodes,
             link,
+            faults,
             name,
             topics,
             memory,
@@ -256,6 +260,11 @@ impl Fabric {
             Some(NameState::Taken { by }) => ReadyError::NameTaken { name: self.inner.config.name.clone(), other: by },
             _ => std::future::pending().await,
         }
+    }
+
+    /// Why the last connection failed, in words; empty as long as none has. Clients try again by themselves.
+    pub fn faults(&self) -> watch::Receiver<String> {
+        self.inner.faults.subscribe()
     }
 
     /// Resolves once all tasks have ended after the shutdown, the node's departure included.

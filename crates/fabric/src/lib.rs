@@ -46,6 +46,7 @@ pub use fabric::{Fabric, LinkState};
 pub use invites::{INVITES_MAX, Invites};
 pub use lease::Lease;
 pub use limits::{SharedLimits, SharedRate};
+pub use link::{plain_host, wants_tls};
 pub use live::{LIVE_MAX, LiveMatch, LiveMatches, LivePlayer};
 pub use once::Once;
 pub use operator::Operator;

@@ -5,18 +5,23 @@
 //! the library reconnects by itself. It never subscribes anything again by itself: its way of doing that sends
 //! empty commands, after which answers no longer match their questions.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use fred::{
     clients::Client,
+    error::Error,
     interfaces::{ClientLike as _, EventInterface as _},
     types::{
         ClientState, ConnectHandle, Message, RespVersion,
-        config::{Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server, TcpConfig, UnresponsiveConfig},
+        config::{
+            Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server, TcpConfig, TlsConfig, TlsConnector,
+            TlsHostMapping, UnresponsiveConfig,
+        },
     },
 };
-use tokio::sync::broadcast;
+use rustls::ClientConfig;
+use tokio::sync::{broadcast, watch};
 
 use crate::ConnectError;
 
@@ -47,6 +52,42 @@ pub(crate) enum Purpose {
     Command,
 }
 
+/// Whether an address asks for TLS.
+pub fn wants_tls(url: &str) -> bool {
+    url.starts_with("rediss")
+}
+
+/// A host beyond this machine to which an address leads without TLS, if there is one.
+///
+/// # Errors
+/// The address cannot be read.
+pub fn plain_host(url: &str) -> Result<Option<String>, ConnectError> {
+    if wants_tls(url) {
+        return Ok(None);
+    }
+    let config = read(url, "redis_url")?;
+    let is_here = |host: &str| host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    Ok(config.server.hosts().into_iter().map(|server| server.host.to_string()).find(|host| !is_here(host)))
+}
+
+fn read(url: &str, setting: &'static str) -> Result<Config, ConnectError> {
+    // The library would load the machine's authorities for each client that it makes from an address with TLS.
+    let plain = url.strip_prefix("rediss").map(|rest| format!("redis{rest}"));
+    Config::from_url(plain.as_deref().unwrap_or(url))
+        .map_err(|e| ConnectError::Url { setting, reason: e.details().to_owned() })
+}
+
+/// Why the last connection of any client failed; empty when none has.
+pub(crate) type Faults = watch::Sender<String>;
+
+/// What all clients of a node have in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms<'a> {
+    pub(crate) tls: Option<&'a ClientConfig>,
+    pub(crate) command_timeout: Duration,
+    pub(crate) faults: &'a Arc<Faults>,
+}
+
 /// How to make a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -54,6 +95,7 @@ pub(crate) struct Plan {
     purpose: Purpose,
     command_timeout: Duration,
     messages_max: usize,
+    faults: Arc<Faults>,
 }
 
 impl Plan {
@@ -61,15 +103,22 @@ impl Plan {
     pub(crate) fn new(
         url: &str,
         setting: &'static str,
+        terms: Terms<'_>,
         purpose: Purpose,
-        command_timeout: Duration,
         messages_max: usize,
     ) -> Result<Self, ConnectError> {
-        let mut config =
-            Config::from_url(url).map_err(|e| ConnectError::Url { setting, reason: e.details().to_owned() })?;
+        let mut config = read(url, setting)?;
+        if wants_tls(url) {
+            let tls = terms.tls.ok_or(ConnectError::NoTls(setting))?;
+            // A Cluster's servers tell each other's addresses, mostly without names: they are expected to be in the
+            // certificate by the name that we know, where we know one.
+            let is_named = config.server.hosts().iter().all(|server| server.host.parse::<IpAddr>().is_err());
+            let hostnames = if is_named { TlsHostMapping::DefaultHost } else { TlsHostMapping::None };
+            config.tls = Some(TlsConfig { connector: TlsConnector::from(tls.clone()), hostnames });
+        }
         config.fail_fast = false;
         config.version = RespVersion::RESP3;
-        Ok(Self { config, purpose, command_timeout, messages_max })
+        Ok(Self { config, purpose, command_timeout: terms.command_timeout, messages_max, faults: terms.faults.clone() })
     }
 
     /// Starts a client, which connects in the background.
@@ -99,8 +148,21 @@ impl Plan {
         policy.set_jitter(RECONNECT_JITTER_MS);
         let client = Client::new(self.config.clone(), Some(performance), Some(connection), Some(policy));
         let (messages, connects) = (client.message_rx(), client.reconnect_rx());
+        tokio::spawn(keep_why(client.error_rx(), self.faults.clone()));
         let task = client.connect();
         Live { client, task, messages, connects }
+    }
+}
+
+/// Keeps why the last connection failed: without it a node could only say that it waits. Ends with the client.
+async fn keep_why(mut errors: broadcast::Receiver<(Error, Option<Server>)>, faults: Arc<Faults>) {
+    loop {
+        match errors.recv().await {
+            Ok((error, Some(server))) => _ = faults.send_replace(format!("{server}: {}", error.details())),
+            Ok((error, None)) => _ = faults.send_replace(error.details().to_owned()),
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Parts that an overlay may add to the base, as kustomize components.
 
+use k8s_openapi::api::core::v1::EnvVar;
 use serde_json::{Value, json};
 
 use crate::{
     Object, Role, ingress, jobs, monitoring,
-    names::{POSTGRES_PORT, REDIS_PORT, labels},
-    settings,
+    names::{AUTHORITIES_DIR, POSTGRES_PORT, REDIS_PORT, labels},
+    pods, settings,
 };
 
 /// A component's folder, its objects, and its patches.
@@ -41,6 +42,12 @@ pub(crate) fn all() -> Vec<Component> {
             about: "Lets pods out to a Redis and a Postgres outside of the cluster: put their addresses here.",
             objects: vec![],
             patches: managed_servers(),
+        },
+        Component {
+            name: "servers-tls",
+            about: "Redis and Postgres over TLS: their authorities, from a ConfigMap rally-authorities (README.md).",
+            objects: vec![],
+            patches: servers_tls(),
         },
         Component {
             name: "monitoring",
@@ -108,6 +115,31 @@ fn managed_servers() -> Vec<Value> {
         of(Role::Worker.object(), &both),
         of(jobs::MIGRATE, &both[1..]),
         of(jobs::BACKUP, &both[1..]),
+    ]
+}
+
+/// Who speaks to a server knows the authority that signs its certificate.
+fn servers_tls() -> Vec<Value> {
+    let volume = pods::config_volume("authorities", "rally-authorities", Some(0o444));
+    let mount = pods::mount("authorities", AUTHORITIES_DIR, true);
+    let file = |variable: &str, key: &str| pods::env(variable, &format!("{AUTHORITIES_DIR}/{key}"));
+    let redis = file("RALLY_REDIS_CA_FILE", "redis.crt");
+    let postgres = file("RALLY_DATABASE_CA_FILE", "postgres.crt");
+    let of = |kind: &str, name: &str, pod: &str, variables: &[&EnvVar]| {
+        let mut operations = vec![
+            json!({ "op": "add", "path": format!("{pod}/volumes/-"), "value": volume }),
+            json!({ "op": "add", "path": format!("{pod}/containers/0/volumeMounts/-"), "value": mount }),
+        ];
+        let path = format!("{pod}/containers/0/env/-");
+        operations.extend(variables.iter().map(|each| json!({ "op": "add", "path": path, "value": each })));
+        json!({ "target": { "kind": kind, "name": name }, "patch": json!(operations).to_string() })
+    };
+    let (pod, cron) = ("/spec/template/spec", "/spec/jobTemplate/spec/template/spec");
+    vec![
+        of("Deployment", Role::Edge.object(), pod, &[&redis, &postgres]),
+        of("Deployment", Role::Worker.object(), pod, &[&redis, &postgres]),
+        of("Job", jobs::MIGRATE, pod, &[&postgres]),
+        of("CronJob", jobs::BACKUP, cron, &[&postgres]),
     ]
 }
 

@@ -32,6 +32,9 @@ pub(crate) const POSTGRES_USER: i64 = 999;
 /// Where a pod finds its secrets.
 pub(crate) const SECRETS_DIR: &str = "/run/secrets/rally";
 
+/// Where a pod finds the authorities of servers that it reaches over TLS.
+pub(crate) const AUTHORITIES_DIR: &str = "/run/authorities";
+
 /// What a node does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {

@@ -13,7 +13,10 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::node::{self, CLUSTER_KEYS, REDIS_URL};
+use crate::{
+    node::CLUSTER_KEYS,
+    servers::{self, DatabaseConfig, RedisConfig},
+};
 
 /// How long Redis and Postgres may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -22,7 +25,7 @@ const MATCHES_SHOWN: usize = 20;
 
 /// Every variable that it reads.
 pub(crate) fn vars() -> Vec<&'static [Var]> {
-    vec![&[REDIS_URL, CLUSTER_KEYS], node::DATABASE_VARS]
+    vec![servers::REDIS_VARS, &[CLUSTER_KEYS], servers::DATABASE_VARS]
 }
 
 /// Options of `rally cluster`.
@@ -96,11 +99,11 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<()> {
     if let Some(telling) = args.order {
         return tell(env, telling).await;
     }
-    let redis_url = env.secret_url(&REDIS_URL, node::REDIS_SCHEMES);
-    let store = if args.matches { node::read_store(&mut env).map(Some) } else { Some(None) };
-    let (redis_url, store) = env.finish(redis_url.zip(store))?;
-    let operator = Operator::connect(redis_url.expose_secret())?;
-    let store = store.map(|config| Store::new(&config)).transpose()?;
+    let redis = RedisConfig::read(&mut env);
+    let store = if args.matches { DatabaseConfig::read(&mut env).map(Some) } else { Some(None) };
+    let (redis, store) = env.finish(redis.zip(store))?;
+    let operator = operator(redis)?;
+    let store = store.map(|config| Store::new(&config.store()?).map_err(anyhow::Error::from)).transpose()?;
     let picture = look(&operator, store.as_ref()).await?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&picture)?);
@@ -110,16 +113,21 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn operator(mut redis: RedisConfig) -> anyhow::Result<Operator> {
+    let tls = redis.take_tls().context("cannot use TLS to Redis")?;
+    Ok(Operator::connect(redis.url.expose_secret(), tls.as_deref())?)
+}
+
 async fn tell(mut env: Env<'_>, telling: Telling) -> anyhow::Result<()> {
-    let redis_url = env.secret_url(&REDIS_URL, node::REDIS_SCHEMES);
+    let redis = RedisConfig::read(&mut env);
     let keys = env.keys(&CLUSTER_KEYS);
     let store = match telling {
         Telling::Drain { .. } => Some(None),
-        Telling::Move { .. } => node::read_store(&mut env).map(Some),
+        Telling::Move { .. } => DatabaseConfig::read(&mut env).map(Some),
     };
-    let ((redis_url, keys), store) = env.finish(redis_url.zip(keys).zip(store))?;
+    let ((redis, keys), store) = env.finish(redis.zip(keys).zip(store))?;
     let keys = BundleKeys::derive(keys.iter().map(|key| key.expose_secret().as_slice()))?;
-    let operator = Operator::connect(redis_url.expose_secret())?;
+    let operator = operator(redis)?;
     let nodes = nodes(&operator).await?;
     let named = |name: &str| {
         let known = || nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -133,7 +141,7 @@ async fn tell(mut env: Env<'_>, telling: Telling) -> anyhow::Result<()> {
         Telling::Move { match_id, worker } => {
             let target = worker.as_deref().map(named).transpose()?;
             anyhow::ensure!(target.is_none_or(|node| node.role == Role::Worker), "matches move to workers only");
-            let store = Store::new(&store.context("the database's URL is missing")?)?;
+            let store = Store::new(&store.context("the database's URL is missing")?.store()?)?;
             let held = store.owner_of(*match_id).await.context("cannot ask Postgres for the match's owner")?;
             let owner = held.context("there is no such match, or it is over")?.owner;
             let of = nodes.iter().find(|node| (node.id, node.incarnation) == (owner.node, owner.incarnation));
@@ -150,7 +158,11 @@ async fn tell(mut env: Env<'_>, telling: Telling) -> anyhow::Result<()> {
 
 async fn nodes(operator: &Operator) -> anyhow::Result<Vec<Node>> {
     let nodes = timeout(ANSWER_WITHIN, operator.nodes()).await.context("Redis does not answer")?;
-    nodes.context("cannot read the registry")
+    nodes.map_err(|error| {
+        let why = operator.fault();
+        let why = if why.is_empty() { why } else { format!(" ({})", servers::with_advice(why)) };
+        anyhow::Error::new(error).context(format!("cannot read the registry{why}"))
+    })
 }
 
 async fn look(operator: &Operator, store: Option<&Store>) -> anyhow::Result<Picture> {

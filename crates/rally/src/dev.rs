@@ -16,14 +16,14 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use futures_util::future::join_all;
 use rally_service::{
-    env::{ProcessEnv, Strings as _, Unit, Var},
+    env::{Env, ProcessEnv, Strings as _, Unit, Var},
     local::{DirLock, Guarded, LocalPostgres, LocalRedis, LockError, PostgresOptions, RedisOptions, Signal, Spec},
     signal::Endings,
 };
 use rally_store::{Store, StoreConfig};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{admin_client, keys};
+use crate::{admin_client, keys, servers::DatabaseConfig};
 
 const DEV_PORT: Var =
     Var::new("RALLY_DEV_PORT", Unit::Count, "Port of the first edge; the second has the next one.").or("8080");
@@ -141,7 +141,16 @@ impl Cluster {
         let (redis_url, redis) = start_redis(dir).await?;
         let (database_url, postgres) = start_postgres(dir).await?;
         println!("  Bringing the database to this version...");
-        let store = Store::new(&StoreConfig::new(database_url.clone()))?;
+        let config = if postgres.is_some() {
+            StoreConfig::new(database_url.clone())
+        } else {
+            // A given one may be reached over TLS.
+            let strings = ProcessEnv;
+            let mut env = Env::new(&strings);
+            let config = DatabaseConfig::read(&mut env);
+            env.finish(config)?.store()?
+        };
+        let store = Store::new(&config)?;
         store.migrate().await.context("cannot migrate the database")?;
 
         let cluster_keys = kept_key(dir, "cluster.key")?;

@@ -8,7 +8,7 @@ use crate::node;
 
 /// Every variable that an edge reads.
 pub(crate) fn vars() -> Vec<&'static [Var]> {
-    vec![node::VARS, EdgeConfig::VARS, rally_edge::oauth::VARS, drain::VARS, admin::VARS, telemetry::VARS]
+    [node::vars(), vec![EdgeConfig::VARS, rally_edge::oauth::VARS, drain::VARS, admin::VARS, telemetry::VARS]].concat()
 }
 
 /// Runs an edge until it is asked to end.

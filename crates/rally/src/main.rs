@@ -9,6 +9,7 @@ mod keys;
 mod migrate;
 mod node;
 mod replay;
+mod servers;
 mod worker;
 
 use std::process::ExitCode;
@@ -58,6 +59,8 @@ struct NodeArgs {
 }
 
 fn main() -> ExitCode {
+    // One provider of cryptography for all that speak TLS. It fails where there is one already: there is none.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // The help of a role lists every variable that it reads.
     let command = Cli::command()
         .mut_subcommand("edge", |edge| edge.after_help(help(&edge::vars())))

@@ -16,33 +16,21 @@ use rally_service::{
     signal::Endings,
     telemetry::{Telemetry, TelemetryConfig},
 };
-use rally_store::{Store, StoreConfig};
+use rally_store::Store;
 use rally_units::Incarnation;
 use rally_worker::MoveOrder;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{dev, edge, worker};
+use crate::{
+    dev, edge,
+    servers::{self, DatabaseConfig, RedisConfig},
+    worker,
+};
 
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Where Redis is.
-pub(crate) const REDIS_URL: Var = Var::secret(
-    "RALLY_REDIS_URL",
-    Unit::Text,
-    "Redis, standalone, Sentinel or Cluster: redis://[user:password@]host:port, redis-sentinel://..., redis-cluster://...",
-);
-const BUS_URLS: Var = Var::secret(
-    "RALLY_BUS_URLS",
-    Unit::Text,
-    "Redis servers for the mailboxes, separated by commas, the same list on all nodes. Default: RALLY_REDIS_URL alone.",
-);
-/// Where Postgres is.
-pub(crate) const DATABASE_URL: Var =
-    Var::secret("RALLY_DATABASE_URL", Unit::Text, "Postgres: postgres://user:password@host:port/database.");
-const DATABASE_POOL_MAX: Var =
-    Var::new("RALLY_DATABASE_POOL_MAX", Unit::Count, "Connections to Postgres of this node at most.").or("8");
 /// What bundles are sealed with.
 pub(crate) const CLUSTER_KEYS: Var = Var::secret(
     "RALLY_CLUSTER_KEYS",
@@ -54,14 +42,13 @@ const NODE_NAME: Var = Var::new(
     Unit::Text,
     "This node's name, unique in the cluster while it lives. Default: HOSTNAME, which in Kubernetes is the pod's name.",
 );
-/// The variables of Postgres.
-pub(crate) const DATABASE_VARS: &[Var] = &[DATABASE_URL, DATABASE_POOL_MAX];
+/// The variables of every node, besides those of the servers that it uses.
+const OWN_VARS: &[Var] = &[CLUSTER_KEYS, NODE_NAME];
 
 /// The variables of every node.
-pub(crate) const VARS: &[Var] = &[REDIS_URL, BUS_URLS, DATABASE_URL, DATABASE_POOL_MAX, CLUSTER_KEYS, NODE_NAME];
-
-pub(crate) const REDIS_SCHEMES: &[&str] = &["redis", "redis-sentinel", "redis-cluster"];
-const POSTGRES_SCHEMES: &[&str] = &["postgres", "postgresql"];
+pub(crate) fn vars() -> Vec<&'static [Var]> {
+    vec![servers::REDIS_VARS, servers::BUS_VARS, servers::DATABASE_VARS, OWN_VARS]
+}
 
 /// How often a node fetches operators' orders.
 const ORDERS_EVERY: Duration = Duration::from_millis(500);
@@ -73,9 +60,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The configuration that all roles share.
 struct NodeConfig {
-    redis_url: SecretString,
-    bus_urls: Vec<SecretString>,
-    store: StoreConfig,
+    redis: RedisConfig,
+    database: DatabaseConfig,
     cluster_keys: Vec<Key>,
     name: String,
     drain_within: Duration,
@@ -85,9 +71,8 @@ struct NodeConfig {
 
 impl NodeConfig {
     fn read(env: &mut Env<'_>, role: Role) -> Option<Self> {
-        let redis_url = env.secret_url(&REDIS_URL, REDIS_SCHEMES);
-        let bus_urls = env.secret_urls(&BUS_URLS, REDIS_SCHEMES);
-        let store = read_store(env);
+        let redis = RedisConfig::read_with_buses(env);
+        let database = DatabaseConfig::read(env);
         let cluster_keys = env.keys(&CLUSTER_KEYS);
         let name = env.optional::<String>(&NODE_NAME);
         let drain_within = drain::read_limit(env);
@@ -96,9 +81,8 @@ impl NodeConfig {
         // Without a name two processes on one machine would take each other's mailbox.
         let host = || ProcessEnv.get("HOSTNAME").ok().flatten().unwrap_or_else(|| "localhost".to_owned());
         Some(Self {
-            redis_url: redis_url?,
-            bus_urls: bus_urls?,
-            store: store?,
+            redis: redis?,
+            database: database?,
             cluster_keys: cluster_keys?,
             name: name?.unwrap_or_else(|| format!("{}-{}", host(), role.as_str())),
             drain_within: drain_within?,
@@ -106,15 +90,6 @@ impl NodeConfig {
             telemetry: telemetry?,
         })
     }
-}
-
-/// Reads how to reach Postgres.
-pub(crate) fn read_store(env: &mut Env<'_>) -> Option<StoreConfig> {
-    let url = env.secret_url(&DATABASE_URL, POSTGRES_SCHEMES);
-    let pool_max = env.get_in(&DATABASE_POOL_MAX, 1..=1_000usize);
-    let mut config = StoreConfig::new(url?);
-    config.pool_max = pool_max?;
-    Some(config)
 }
 
 /// Reads the configuration of a node and of its role: all faults at once.
@@ -156,7 +131,10 @@ pub(crate) async fn start<C>(
     public_url: impl FnOnce(&C) -> Option<String>,
     read_role: impl FnOnce(&mut Env<'_>) -> Option<C>,
 ) -> anyhow::Result<Option<(Node, C)>> {
-    let (config, role_config, warnings) = read_all(role, read_role)?;
+    let (mut config, role_config, warnings) = read_all(role, read_role)?;
+    // Before the check ends: a certificate that does not fit its key is found by it too.
+    let redis_tls = config.redis.take_tls().context("cannot use TLS to Redis")?;
+    let store_config = config.database.store().context("cannot use TLS to Postgres")?;
     if check_config {
         warnings.iter().for_each(|warning| eprintln!("rally: warning: {warning}"));
         println!("the configuration is sound");
@@ -168,6 +146,8 @@ pub(crate) async fn start<C>(
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    config.redis.warn()?;
+    servers::warn_of_plain(&store_config)?;
     let admin_listener = listen(config.admin_addr, &ADMIN_ADDR).await?;
     let drain = Drain::new();
     let readiness = Readiness::new(drain.clone());
@@ -176,17 +156,19 @@ pub(crate) async fn start<C>(
     tokio::spawn(admin::serve(admin_listener, admin_router));
 
     let keys = BundleKeys::derive(config.cluster_keys.iter().map(|key| key.expose_secret().as_slice()))?;
-    let store = Store::new(&config.store)?;
+    let store = Store::new(&store_config)?;
     let incarnation = Incarnation::from_bits(entropy::random_u64());
     let mut fabric_config =
-        FabricConfig::new(config.redis_url.expose_secret(), config.name.clone(), incarnation, role, clock::now);
-    fabric_config.bus_urls = config.bus_urls.iter().map(|url| url.expose_secret().to_owned()).collect();
+        FabricConfig::new(config.redis.url.expose_secret(), config.name.clone(), incarnation, role, clock::now);
+    fabric_config.bus_urls = config.redis.bus_urls.iter().map(|url| url.expose_secret().to_owned()).collect();
+    fabric_config.tls = redis_tls;
     fabric_config.public_url = public_url(&role_config);
     fabric_config.version = VERSION.to_owned();
     let shutdown = CancellationToken::new();
     let fabric = Fabric::connect(fabric_config, shutdown.clone())?;
 
     tokio::spawn(watch_postgres(store.clone(), readiness.clone()));
+    tokio::spawn(tell_redis_faults(fabric.clone()));
     tokio::spawn(watch_redis(fabric.clone(), readiness.clone()));
     let (moves_to, moves) = mpsc::channel(MOVES_MAX);
     tokio::spawn(obey(fabric.clone(), keys.clone(), drain.clone(), config.drain_within, moves_to));
@@ -288,10 +270,21 @@ async fn watch_postgres(store: Store, readiness: Readiness) {
     // Matches go on without it, and whoever comes back to one must find an edge.
     let answers = readiness.condition_to_begin("postgres");
     let schema = readiness.condition("schema");
+    // The reason is told when it changes, not each second.
+    let mut told = String::new();
     loop {
-        let answered = store.ping().await.is_ok();
-        answers.set(answered);
-        if answered {
+        let answered = store.ping().await;
+        answers.set(answered.is_ok());
+        let said = answered.as_ref().err().map(|error| servers::explain(error)).unwrap_or_default();
+        if said != told {
+            if said.is_empty() {
+                tracing::info!("Postgres answers");
+            } else {
+                tracing::warn!(error = said, "Postgres does not answer");
+            }
+            told = said;
+        }
+        if answered.is_ok() {
             match store.check_schema().await {
                 Ok(()) => schema.set(true),
                 Err(error) => {
@@ -301,6 +294,18 @@ async fn watch_postgres(store: Store, readiness: Readiness) {
             }
         }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Why connections fail is said this often, however many clients try.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+async fn tell_redis_faults(fabric: Fabric) {
+    let mut faults = fabric.faults();
+    while faults.changed().await.is_ok() {
+        let said = faults.borrow_and_update().clone();
+        tracing::warn!(error = servers::with_advice(said), "a connection to Redis failed");
+        tokio::time::sleep(TOLD_EVERY).await;
     }
 }
 

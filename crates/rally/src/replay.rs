@@ -10,7 +10,7 @@ use rally_service::env::{Env, ProcessEnv, Var};
 use rally_store::{ReplaySegment, Store};
 use rally_units::MatchId;
 
-use crate::node;
+use crate::servers::{self, DatabaseConfig};
 
 /// Replays read at once, and after how many it is said how far it is.
 const PAGE: usize = 500;
@@ -37,15 +37,15 @@ enum ReplayCommand {
 
 /// Every variable that it reads.
 pub(crate) fn vars() -> Vec<&'static [Var]> {
-    vec![node::DATABASE_VARS]
+    vec![servers::DATABASE_VARS]
 }
 
 pub(crate) async fn run(args: ReplayArgs) -> anyhow::Result<()> {
     let ReplayCommand::Verify { matches, all } = args.command;
     let strings = ProcessEnv;
     let mut env = Env::new(&strings);
-    let config = node::read_store(&mut env);
-    let store = Store::new(&env.finish(config)?)?;
+    let config = DatabaseConfig::read(&mut env);
+    let store = Store::new(&env.finish(config)?.store()?)?;
     let mut tally = Tally::default();
     if all {
         tally.check_all(&store).await?;

@@ -8,7 +8,7 @@ use crate::node;
 
 /// Every variable that a worker reads.
 pub(crate) fn vars() -> Vec<&'static [Var]> {
-    vec![node::VARS, WorkerConfig::VARS, drain::VARS, admin::VARS, telemetry::VARS]
+    [node::vars(), vec![WorkerConfig::VARS, drain::VARS, admin::VARS, telemetry::VARS]].concat()
 }
 
 /// Runs a worker until it is asked to end.

@@ -15,3 +15,4 @@ pub mod local;
 pub mod readiness;
 pub mod signal;
 pub mod telemetry;
+pub mod tls;

@@ -56,7 +56,7 @@ pub use chat::{
 };
 #[doc(hidden)]
 pub use chat::{SEARCH_MESSAGES_SQL, channel_query};
-pub use config::{ConfigError, StoreConfig};
+pub use config::{ConfigError, StoreConfig, wants_tls};
 pub use create::{CreateError, NewMatch};
 pub use error::{FenceError, StoreError, StoreErrorKind};
 pub use friends::{Acquaintance, BLOCKS_MAX, BefriendError, Befriended, FRIENDS_MAX};

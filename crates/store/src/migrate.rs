@@ -3,9 +3,9 @@
 use std::sync::LazyLock;
 
 use refinery::Runner;
-use tokio::time::timeout;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, NoTls};
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_postgres::{Client, Config, NoTls, error::SqlState};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
     Store, StoreError, StoreErrorKind,
@@ -79,8 +79,7 @@ impl Store {
         ));
         timeout(self.config.migrate_timeout, async {
             let (mut client, connection) =
-                driver.connect(NoTls).await.map_err(|error| unavailable(Fault::Postgres(error)))?;
-            let connection = tokio::spawn(connection);
+                self.connect(&driver).await.map_err(|error| unavailable(Fault::Postgres(error)))?;
             let result = migrate(&mut client).await;
             // The lock is the session's: it ends with the connection, however this ended.
             drop(client);
@@ -89,6 +88,19 @@ impl Store {
         })
         .await
         .unwrap_or_else(|_| Err(unavailable(Fault::OperationTimeout).into()))
+    }
+
+    async fn connect(&self, driver: &Config) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
+        Ok(match &self.config.tls {
+            Some(tls) => {
+                let (client, connection) = driver.connect(MakeRustlsConnect::new((**tls).clone())).await?;
+                (client, tokio::spawn(async { drop(connection.await) }))
+            }
+            None => {
+                let (client, connection) = driver.connect(NoTls).await?;
+                (client, tokio::spawn(async { drop(connection.await) }))
+            }
+        })
     }
 
     /// The schema's version; 0 for an empty database.

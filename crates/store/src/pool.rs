@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use deadpool_postgres::{Client, GenericClient, Manager, ManagerConfig, Pool, RecyclingMethod};
 use tokio::time::timeout;
 use tokio_postgres::{NoTls, Row, types::ToSql};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
     ConfigError, StoreConfig, StoreError,
@@ -29,11 +30,11 @@ impl Store {
         describe();
         // `Fast` asks the connection's task whether it has ended, instead of the server at each use. A connection
         // that broke a moment ago costs one operation, which fails as unavailable.
-        let manager = Manager::from_config(
-            config.pool_driver()?,
-            NoTls,
-            ManagerConfig { recycling_method: RecyclingMethod::Fast },
-        );
+        let (driver, recycling) = (config.pool_driver()?, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let manager = match &config.tls {
+            Some(tls) => Manager::from_config(driver, MakeRustlsConnect::new((**tls).clone()), recycling),
+            None => Manager::from_config(driver, NoTls, recycling),
+        };
         let pool = Pool::builder(manager).max_size(config.pool_max).build().map_err(|_| ConfigError::NoConnections)?;
         Ok(Self { pool, config: Arc::new(config.clone()) })
     }

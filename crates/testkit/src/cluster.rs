@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{eventually_ok, redis::Redis, redis::cli};
+use crate::{Authority, Certificate, eventually_ok, redis::Redis, redis::cli};
 
 /// How many slots a cluster has.
 pub const SLOTS: u16 = 16_384;
@@ -22,20 +22,25 @@ pub struct RedisCluster {
 impl RedisCluster {
     /// Starts them; returns once each says that the cluster is ok and knows the others.
     pub async fn start() -> Self {
-        Self::start_all(false).await
+        Self::start_all(false, None).await
+    }
+
+    /// The same, whose nodes speak TLS with clients at a port of their own, and with each other.
+    pub async fn start_with_tls(authority: &Authority, certificate: &Certificate) -> Self {
+        Self::start_all(false, Some((authority, certificate))).await
     }
 
     /// The same with a replica of each master, which takes over when its master has been silent for two seconds.
     pub async fn start_with_replicas() -> Self {
-        Self::start_all(true).await
+        Self::start_all(true, None).await
     }
 
-    async fn start_all(with_replicas: bool) -> Self {
+    async fn start_all(with_replicas: bool, tls: Option<(&Authority, &Certificate)>) -> Self {
         let mut nodes = Vec::new();
         let mut bus_ports = Vec::new();
         let count = if with_replicas { 2 * MASTERS } else { MASTERS };
         for _ in 0..count {
-            let (node, bus_port) = start_node().await;
+            let (node, bus_port) = start_node(tls).await;
             nodes.push(node);
             bus_ports.push(bus_port);
         }
@@ -87,6 +92,12 @@ impl RedisCluster {
     pub fn url(&self) -> String {
         let others: Vec<String> = self.nodes[1..].iter().map(|n| format!("node=127.0.0.1:{}", n.port())).collect();
         format!("redis-cluster://127.0.0.1:{}?{}", self.nodes[0].port(), others.join("&"))
+    }
+
+    /// The same over TLS, for a cluster that was started with it.
+    pub fn tls_url(&self) -> String {
+        let others: Vec<String> = self.nodes[1..].iter().map(|n| format!("node=127.0.0.1:{}", n.tls_port())).collect();
+        format!("rediss-cluster://127.0.0.1:{}?{}", self.nodes[0].tls_port(), others.join("&"))
     }
 
     /// `redis://127.0.0.1:PORT` of each node.
@@ -151,7 +162,7 @@ impl RedisCluster {
 
 /// A node and the port of its bus. Both are free ones, since the usual bus port (the client port + 10,000) may lie
 /// beyond the last. Somebody may be quicker to take it: then another is tried.
-async fn start_node() -> (Redis, u16) {
+async fn start_node(tls: Option<(&Authority, &Certificate)>) -> (Redis, u16) {
     crate::eventually_ok(Duration::from_secs(30), async || {
         let bus_port = rally_service::local::free_port().map_err(|e| format!("no free port: {e}"))?;
         let text = bus_port.to_string();
@@ -161,7 +172,14 @@ async fn start_node() -> (Redis, u16) {
             ("cluster-node-timeout", "2000"),
             ("cluster-port", text.as_str()),
         ];
-        Redis::try_start(&settings).await.map(|node| (node, bus_port)).map_err(|e| e.to_string())
+        let node = match tls {
+            None => Redis::try_start(&settings).await,
+            Some((authority, certificate)) => {
+                let settings = [&settings[..], &[("tls-cluster", "yes"), ("tls-replication", "yes")]].concat();
+                Redis::try_start_with_tls(authority, certificate, &settings).await
+            }
+        };
+        node.map(|node| (node, bus_port)).map_err(|e| e.to_string())
     })
     .await
 }

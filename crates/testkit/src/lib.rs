@@ -4,6 +4,7 @@
 //! Everything panics with the reason when the machine cannot do it: a test without its server has nothing to say.
 //! Missing programs are named with the Debian package that holds them.
 
+pub mod authority;
 pub mod cluster;
 pub mod eventually;
 pub mod postgres;
@@ -11,6 +12,7 @@ pub mod proxy;
 pub mod redis;
 pub mod sentinel;
 
+pub use authority::{Authority, Certificate};
 pub use cluster::RedisCluster;
 pub use eventually::{eventually, eventually_ok};
 pub use postgres::{Postgres, TestDb};

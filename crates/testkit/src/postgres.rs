@@ -7,6 +7,8 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;
 
+use crate::Certificate;
+
 /// A server without fsync, whose only user needs no password.
 #[derive(Debug)]
 pub struct Postgres {
@@ -54,9 +56,19 @@ impl Postgres {
 
     /// A server of one's own: for tests that stop it.
     pub async fn start() -> Self {
+        Self::start_as(None).await
+    }
+
+    /// The same, speaking TLS to who asks for it.
+    pub async fn start_with_tls(certificate: &Certificate) -> Self {
+        Self::start_as(Some(certificate)).await
+    }
+
+    async fn start_as(certificate: Option<&Certificate>) -> Self {
         let dir = ScratchDir::new("postgres").unwrap_or_else(|e| panic!("cannot make a folder for Postgres: {e}"));
         let mut options = PostgresOptions::new(dir.path().join("postgres"));
         options.durable = false;
+        options.tls = certificate.map(|each| (each.pem().to_owned(), each.key_pem().to_owned().into()));
         let server = LocalPostgres::start(&options).await.unwrap_or_else(|e| panic!("{e}"));
         options.port = Some(server.port());
         Self { server: Some(server), options, databases: AtomicU32::new(0), _dir: dir }

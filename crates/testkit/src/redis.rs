@@ -1,7 +1,11 @@
 //! A standalone Redis of one's own.
 
-use rally_service::local::{LocalError, LocalRedis, RedisOptions, ScratchDir};
+use std::{path::Path, time::Duration};
+
+use rally_service::local::{LocalError, LocalRedis, RedisOptions, ScratchDir, free_port};
 use rustix::process::Signal;
+
+use crate::{Authority, Certificate};
 
 /// A standalone Redis on a free port, without persistence: whatever ends it, its memory is lost.
 #[derive(Debug)]
@@ -9,6 +13,7 @@ pub struct Redis {
     // First, so that the server ends before its folder is removed.
     server: Option<LocalRedis>,
     options: RedisOptions,
+    tls_port: Option<u16>,
     _dir: ScratchDir,
 }
 
@@ -26,13 +31,53 @@ impl Redis {
         Self::try_start(settings).await.unwrap_or_else(|e| panic!("{e}"))
     }
 
+    /// One that speaks TLS at another port, besides the plain one by which tests look into it.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start_with_tls(authority: &Authority, certificate: &Certificate, settings: &[(&str, &str)]) -> Self {
+        // The second port may be taken by somebody else until it is ours.
+        crate::eventually_ok(Duration::from_secs(60), || Self::try_start_with_tls(authority, certificate, settings))
+            .await
+    }
+
+    pub(crate) async fn try_start_with_tls(
+        authority: &Authority,
+        certificate: &Certificate,
+        settings: &[(&str, &str)],
+    ) -> Result<Self, LocalError> {
+        let port = free_port().unwrap_or_else(|e| panic!("no free port: {e}"));
+        let path = |path: &Path| path.display().to_string();
+        let (cert, key, ca) = (path(certificate.file()), path(certificate.key_file()), path(authority.file()));
+        let number = port.to_string();
+        let mut all = vec![
+            ("tls-port", &*number),
+            ("tls-cert-file", &cert),
+            ("tls-key-file", &key),
+            ("tls-ca-cert-file", &ca),
+            ("tls-auth-clients", "no"),
+        ];
+        all.extend_from_slice(settings);
+        let mut redis = Self::try_start(&all).await?;
+        redis.tls_port = Some(port);
+        Ok(redis)
+    }
+
+    /// Where it speaks TLS, if it was started so.
+    ///
+    /// # Panics
+    /// When it was not.
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port.unwrap_or_else(|| panic!("started without TLS"))
+    }
+
     pub(crate) async fn try_start(settings: &[(&str, &str)]) -> Result<Self, LocalError> {
         let dir = ScratchDir::new("redis").unwrap_or_else(|e| panic!("cannot make a folder for Redis: {e}"));
         let mut options = RedisOptions::new(dir.path().join("redis"));
         options.settings = settings.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let server = LocalRedis::start(&options).await?;
         options.port = Some(server.port());
-        Ok(Self { server: Some(server), options, _dir: dir })
+        Ok(Self { server: Some(server), options, tls_port: None, _dir: dir })
     }
 
     /// `redis://127.0.0.1:PORT`; stays the same over a restart.

@@ -4,7 +4,7 @@ use std::{fs::File, time::Duration};
 
 use rally_service::local::{Guarded, ScratchDir, Signal, Spec, find_redis, free_port};
 
-use crate::{cluster::has_copied, eventually_ok, redis::Redis, redis::cli};
+use crate::{Authority, Certificate, cluster::has_copied, eventually_ok, redis::Redis, redis::cli};
 
 /// How the Sentinels call the master.
 const SERVICE: &str = "rally";
@@ -16,7 +16,7 @@ const DOWN_AFTER_MS: u32 = 1_000;
 #[derive(Debug)]
 pub struct RedisSentinel {
     // First, so that nobody writes into a folder that is removed.
-    sentinels: Vec<(Guarded, u16, ScratchDir)>,
+    sentinels: Vec<Sentinel>,
     master: Redis,
     replica: Redis,
 }
@@ -25,15 +25,35 @@ impl RedisSentinel {
     /// Starts them; returns once the replica has its copy and every Sentinel knows all others.
     pub async fn start() -> Self {
         let (master, replica) = tokio::join!(Redis::start(), Redis::start());
-        let port = master.port().to_string();
-        replica.cli(&["REPLICAOF", "127.0.0.1", &port]).await;
+        let port = master.port();
+        Self::watch(master, replica, port, "").await
+    }
+
+    /// The same, all of whom speak TLS with each other and with clients.
+    pub async fn start_with_tls(authority: &Authority, certificate: &Certificate) -> Self {
+        let start = || Redis::start_with_tls(authority, certificate, &[("tls-replication", "yes")]);
+        let (master, replica) = tokio::join!(start(), start());
+        let port = master.tls_port();
+        let (cert, key, ca) = (certificate.file(), certificate.key_file(), authority.file());
+        let settings = format!(
+            "tls-cert-file \"{}\"\ntls-key-file \"{}\"\ntls-ca-cert-file \"{}\"\ntls-auth-clients no\ntls-replication yes\n",
+            cert.display(),
+            key.display(),
+            ca.display()
+        );
+        Self::watch(master, replica, port, &settings).await
+    }
+
+    async fn watch(master: Redis, replica: Redis, port: u16, settings: &str) -> Self {
+        let text = port.to_string();
+        replica.cli(&["REPLICAOF", "127.0.0.1", &text]).await;
         eventually_ok(Duration::from_secs(30), || has_copied(replica.port())).await;
         let mut sentinels = Vec::new();
         for _ in 0..SENTINELS {
-            sentinels.push(start_sentinel(master.port()).await);
+            sentinels.push(start_sentinel(port, settings).await);
         }
-        for (_, port, _) in &sentinels {
-            eventually_ok(Duration::from_secs(30), || knows_all(*port)).await;
+        for sentinel in &sentinels {
+            eventually_ok(Duration::from_secs(30), || knows_all(sentinel.plain)).await;
         }
         Self { sentinels, master, replica }
     }
@@ -41,9 +61,14 @@ impl RedisSentinel {
     /// `redis-sentinel://...` naming all Sentinels, as fred reads it.
     pub fn url(&self) -> String {
         let others: Vec<String> =
-            self.sentinels[1..].iter().map(|(_, port, _)| format!("node=127.0.0.1:{port}")).collect();
-        let first = self.sentinels[0].1;
+            self.sentinels[1..].iter().map(|each| format!("node=127.0.0.1:{}", each.port)).collect();
+        let first = self.sentinels[0].port;
         format!("redis-sentinel://127.0.0.1:{first}?{}&sentinelServiceName={SERVICE}", others.join("&"))
+    }
+
+    /// The same over TLS, for those that were started with it.
+    pub fn tls_url(&self) -> String {
+        self.url().replacen("redis", "rediss", 1)
     }
 
     /// The master of the beginning.
@@ -60,8 +85,8 @@ impl RedisSentinel {
     pub async fn has_taken_over(&self) -> bool {
         let is_master = cli(self.replica.port(), &["ROLE"]).await.is_ok_and(|role| role.starts_with("master"));
         let wanted = self.replica.port().to_string();
-        for (_, port, _) in &self.sentinels {
-            let told = cli(*port, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE]).await;
+        for sentinel in &self.sentinels {
+            let told = cli(sentinel.plain, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE]).await;
             if !told.is_ok_and(|told| told.lines().nth(1) == Some(&wanted)) {
                 return false;
             }
@@ -70,13 +95,27 @@ impl RedisSentinel {
     }
 }
 
-async fn start_sentinel(master: u16) -> (Guarded, u16, ScratchDir) {
-    let attempt = || async move {
+/// One of them.
+#[derive(Debug)]
+struct Sentinel {
+    _process: Guarded,
+    /// By which clients know it.
+    port: u16,
+    /// Where it is asked plainly.
+    plain: u16,
+    _dir: ScratchDir,
+}
+
+async fn start_sentinel(master: u16, settings: &str) -> Sentinel {
+    let attempt = async || {
         let port = free_port().map_err(|e| e.to_string())?;
         let dir = ScratchDir::new("sentinel").map_err(|e| e.to_string())?;
         let config = dir.path().join("sentinel.conf");
+        // With TLS it speaks so at the port by which it is known, and plainly at another, for the test itself.
+        let plain = if settings.is_empty() { port } else { free_port().map_err(|e| e.to_string())? };
+        let tls = if settings.is_empty() { String::new() } else { format!("tls-port {port}\n{settings}") };
         let text = format!(
-            "bind 127.0.0.1\nport {port}\ndaemonize no\ndir \"{}\"\nsentinel monitor {SERVICE} 127.0.0.1 {master} 2\n\
+            "bind 127.0.0.1\nport {plain}\n{tls}daemonize no\ndir \"{}\"\nsentinel monitor {SERVICE} 127.0.0.1 {master} 2\n\
              sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}\nsentinel failover-timeout {SERVICE} 3000\n",
             dir.path().display()
         );
@@ -88,7 +127,7 @@ async fn start_sentinel(master: u16) -> (Guarded, u16, ScratchDir) {
         let is_up = async {
             // A port that somebody was quicker to take ends it.
             while process.exit().is_none() {
-                if cli(port, &["PING"]).await.is_ok_and(|pong| pong == "PONG") {
+                if cli(plain, &["PING"]).await.is_ok_and(|pong| pong == "PONG") {
                     return true;
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -96,7 +135,7 @@ async fn start_sentinel(master: u16) -> (Guarded, u16, ScratchDir) {
             false
         };
         if tokio::time::timeout(Duration::from_secs(20), is_up).await == Ok(true) {
-            Ok((process, port, dir))
+            Ok(Sentinel { _process: process, port, plain, _dir: dir })
         } else {
             Err(format!("no Sentinel on port {port}"))
         }

@@ -7,3 +7,7 @@ if [[ $url =~ ^([a-z]+://[^:/@]+):([^@]*)@(.*)$ ]]; then
     PGPASSWORD=$(printf '%b' "${BASH_REMATCH[2]//%/\\x}")
     export PGPASSWORD
 fi
+# Over TLS (sslmode=verify-full in the URL): the same files as the nodes'.
+[ -z "${RALLY_DATABASE_CA_FILE:-}" ] || export PGSSLROOTCERT=$RALLY_DATABASE_CA_FILE
+[ -z "${RALLY_DATABASE_CERT_FILE:-}" ] || export PGSSLCERT=$RALLY_DATABASE_CERT_FILE
+[ -z "${RALLY_DATABASE_KEY_FILE:-}" ] || export PGSSLKEY=$RALLY_DATABASE_KEY_FILE

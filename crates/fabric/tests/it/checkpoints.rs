@@ -91,7 +91,7 @@ async fn checkpoints_on_a_cluster() {
 async fn orders_reach_the_life_that_is_meant_and_nobody_makes_one_up() {
     let redis = Redis::start().await;
     let worker = node(&redis.url(), "worker").await;
-    let operator = Operator::connect(&redis.url()).expect("an address");
+    let operator = Operator::connect(&redis.url(), None).expect("an address");
     let shown = operator.nodes().await.expect("asked");
     let meant = shown.iter().find(|node| node.id == worker.id()).expect("registered");
     let keys = |byte| BundleKeys::derive([&[byte; 32][..]]).expect("a key");

@@ -13,5 +13,6 @@ mod queue;
 mod queue_by_rating;
 mod stored;
 mod support;
+mod tls;
 mod topics;
 mod traps;

@@ -134,6 +134,34 @@ fn a_trial_brings_its_servers_and_secrets() {
     assert!(mounted >= 10, "{mounted}");
 }
 
+/// Pods that speak to the servers over TLS are in the chart as the component has them.
+#[test]
+fn authorities_are_mounted_as_by_the_component() {
+    if !have_helm() {
+        return;
+    }
+    let plain = template(&[]).unwrap();
+    let with = template(&["--set", "serversTls.authorities=rally-authorities"]).unwrap();
+    let mut changed = Vec::new();
+    for (before, after) in plain.iter().zip(&with).filter(|(before, after)| before.value != after.value) {
+        assert_eq!(before.to_string(), after.to_string());
+        let pod = crate::support::pod_of(after).unwrap();
+        let volume = pod.volumes.iter().flatten().find(|volume| volume.name == "authorities").unwrap();
+        assert_eq!(volume.config_map.as_ref().unwrap().name, "rally-authorities");
+        let names = pod.containers[0].env.iter().flatten().map(|each| each.name.as_str());
+        let files: Vec<&str> = names.filter(|name| name.ends_with("_CA_FILE")).collect();
+        changed.push((after.to_string(), files.join(" ")));
+    }
+    changed.sort();
+    let expected = [
+        ("CronJob/rally-backup", "RALLY_DATABASE_CA_FILE"),
+        ("Deployment/rally-edge", "RALLY_REDIS_CA_FILE RALLY_DATABASE_CA_FILE"),
+        ("Deployment/rally-worker", "RALLY_REDIS_CA_FILE RALLY_DATABASE_CA_FILE"),
+        ("Job/rally-migrate", "RALLY_DATABASE_CA_FILE"),
+    ];
+    assert_eq!(changed, expected.map(|(object, files)| (object.to_owned(), files.to_owned())));
+}
+
 #[test]
 fn wrong_values_are_refused_with_a_message() {
     if !have_helm() {
@@ -155,6 +183,7 @@ fn wrong_values_are_refused_with_a_message() {
         (&["ingress.enabled=true", "ingress.host=a.example"], "ingress.tlsSecret must be set"),
         (&["trial.enabled=true"], "trial.redisPassword must be set"),
         (&["trial.redisPassword=a@b"], "does not match pattern"),
+        (&["serversTls.authorities=A/b"], "does not match pattern"),
         (&["networkPolicy.serverBlocks[0]=10.0.0.1"], "does not match pattern"),
     ] {
         let args: Vec<&str> = set.iter().flat_map(|each| ["--set", each]).collect();

@@ -7,11 +7,11 @@ use clap::{Args, Subcommand};
 use rally_service::env::{Env, ProcessEnv, Var};
 use rally_store::Store;
 
-use crate::node;
+use crate::servers::{self, DatabaseConfig};
 
 /// Every variable that it reads.
 pub(crate) fn vars() -> Vec<&'static [Var]> {
-    vec![node::DATABASE_VARS]
+    vec![servers::DATABASE_VARS]
 }
 
 /// Options of `rally admin`.
@@ -46,8 +46,8 @@ enum What {
 pub(crate) async fn run(args: AdminArgs) -> anyhow::Result<()> {
     let strings = ProcessEnv;
     let mut env = Env::new(&strings);
-    let config = node::read_store(&mut env);
-    let store = Store::new(&env.finish(config)?)?;
+    let config = DatabaseConfig::read(&mut env);
+    let store = Store::new(&env.finish(config)?.store()?)?;
     match args.what {
         What::Create { name } => accounts::create(&store, &name).await,
         What::Reset { name, totp } => accounts::reset(&store, &name, totp).await,

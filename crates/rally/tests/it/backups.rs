@@ -10,7 +10,7 @@ use std::{
 
 use rally_manifests::repository;
 use rally_service::local::{ScratchDir, find_postgres};
-use rally_testkit::{Postgres, TestDb};
+use rally_testkit::{Authority, Postgres, TestDb};
 
 use crate::support::{Site, process::said};
 
@@ -180,4 +180,24 @@ async fn a_bad_backup_is_noticed_and_a_failed_one_costs_nothing() {
     for refused in [bench.drill(), bench.run("restore.sh", &[], &url)] {
         assert!(!refused.status.success() && said(&refused).contains("is not what was written"), "{}", said(&refused));
     }
+}
+
+#[tokio::test]
+async fn a_backup_goes_over_tls_where_the_url_says_so() {
+    let (authority, stranger) = (Authority::new("ours"), Authority::new("a stranger"));
+    let postgres = Postgres::start_with_tls(&authority.certify(&["localhost"])).await;
+    let db = postgres.fresh_database().await;
+    db.connect().await.batch_execute("CREATE TABLE users (id int)").await.unwrap();
+    let (bench, url) = (Bench::new(), db.url().replace("127.0.0.1", "localhost") + "?sslmode=verify-full");
+    let backup = |authority: &Authority| {
+        // Where who is not root may read it.
+        let ca = bench.dir.path().join("dumps/ca.crt");
+        fs::copy(authority.file(), &ca).unwrap();
+        fs::set_permissions(&ca, fs::Permissions::from_mode(0o644)).unwrap();
+        bench.run("backup.sh", &[], &[("RALLY_DATABASE_URL", &url), ("RALLY_DATABASE_CA_FILE", ca.to_str().unwrap())])
+    };
+    let refused = backup(&stranger);
+    assert!(!refused.status.success() && said(&refused).contains("certificate verify failed"), "{}", said(&refused));
+    let made = backup(&authority);
+    assert!(made.status.success() && said(&made).contains("1 dumps kept"), "{}", said(&made));
 }

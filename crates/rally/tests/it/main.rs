@@ -24,4 +24,5 @@ mod reconnecting;
 mod replaying;
 mod secrets;
 mod support;
+mod tls;
 mod watching;

@@ -157,6 +157,18 @@ impl<'a> Env<'a> {
         Some(read.unwrap_or_default())
     }
 
+    /// What the file holds whose path a variable is, as text; `Some(None)` when it is unset.
+    pub fn file(&mut self, var: &Var) -> Option<Option<String>> {
+        let Some(path) = self.text(var)? else { return Some(None) };
+        match self.strings.file(path.trim()) {
+            Ok(text) => Some(Some(text)),
+            Err(e) => {
+                self.fault(var, &format!("names {path}, which cannot be read: {e}"));
+                None
+            }
+        }
+    }
+
     /// Records a fault that only several values together show.
     pub fn check(&mut self, holds: bool, var: &Var, otherwise: &str) {
         if !holds {
@@ -398,7 +410,7 @@ mod tests {
     fn the_processes_environment_and_files_are_read() {
         let dir = crate::local::ScratchDir::new("env").expect("scratch");
         let path = dir.path().join("key");
-        std::fs::write(&path, "x".repeat(70_000)).expect("write");
+        std::fs::write(&path, "x".repeat(1_100_000)).expect("write");
         assert!(ProcessEnv.file(&path.display().to_string()).is_err(), "too large");
         std::fs::write(&path, GOOD_KEY).expect("write");
         assert_eq!(ProcessEnv.file(&path.display().to_string()).expect("read"), GOOD_KEY);

@@ -6,8 +6,8 @@ use std::{
     io::{self, Read as _},
 };
 
-/// A file that holds a secret is not larger.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
+/// A file is not larger: those of all authorities of the world together have a quarter of it.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What the environment has.
 pub trait Strings {
@@ -20,7 +20,7 @@ pub trait Strings {
     /// The names of all variables.
     fn names(&self) -> Vec<String>;
 
-    /// The content of a file that a `_FILE` variable names.
+    /// The content of a file that a variable names.
     ///
     /// # Errors
     /// When it cannot be read, is not UTF-8 or too large.

@@ -32,6 +32,8 @@ pub struct PostgresOptions {
     pub password: Option<SecretString>,
     /// Whether a commit survives the machine's crash. Tests do without, for speed.
     pub durable: bool,
+    /// A certificate with those between it and its authority, and its key, both PEM: it then speaks TLS to who asks.
+    pub tls: Option<(String, SecretString)>,
     /// Further settings: name and value.
     pub settings: Vec<(String, String)>,
 }
@@ -39,7 +41,7 @@ pub struct PostgresOptions {
 impl PostgresOptions {
     /// Durable, without a password, on a free port.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), port: None, password: None, durable: true, settings: Vec::new() }
+        Self { dir: dir.into(), port: None, password: None, durable: true, tls: None, settings: Vec::new() }
     }
 }
 
@@ -110,6 +112,17 @@ impl LocalPostgres {
                 .map_err(|e| LocalError::io("initialise", &data)(io::Error::other(e)))??;
         }
         let mut args = vec!["-D".to_owned(), data.display().to_string(), "-p".to_owned(), port.to_string()];
+        if let Some((certificate, key)) = &options.tls {
+            for (name, file, text) in [
+                ("ssl_cert_file", "server.crt", certificate.as_str()),
+                ("ssl_key_file", "server.key", key.expose_secret()),
+            ] {
+                let path = home.join(file);
+                write_private(&path, text, user).map_err(LocalError::io("write", &path))?;
+                args.extend(["-c".to_owned(), format!("{name}={}", path.display())]);
+            }
+            args.extend(["-c".to_owned(), "ssl=on".to_owned()]);
+        }
         for (name, value) in settings(options) {
             args.extend(["-c".to_owned(), format!("{name}={value}")]);
         }

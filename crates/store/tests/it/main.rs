@@ -15,4 +15,5 @@ mod searching;
 mod social;
 mod support;
 mod telling;
+mod tls;
 mod users;

@@ -50,6 +50,10 @@ spec:
             {{- if $isEdge }}
             - { name: RALLY_SIGNING_KEYS_FILE, value: /run/secrets/rally/signing-keys }
             {{- end }}
+            {{- if .root.Values.serversTls.authorities }}
+            - { name: RALLY_REDIS_CA_FILE, value: /run/authorities/redis.crt }
+            - { name: RALLY_DATABASE_CA_FILE, value: /run/authorities/postgres.crt }
+            {{- end }}
           envFrom:
             - configMapRef: { name: {{ $name }} }
           {{- if $values.preStopSeconds }}
@@ -79,6 +83,9 @@ spec:
             failureThreshold: 60
           volumeMounts:
             - { name: secrets, mountPath: /run/secrets/rally, readOnly: true }
+            {{- if .root.Values.serversTls.authorities }}
+            - { name: authorities, mountPath: /run/authorities, readOnly: true }
+            {{- end }}
       {{- with $values.nodeSelector }}
       nodeSelector: {{ toYaml . | nindent 8 }}
       {{- end }}
@@ -106,6 +113,10 @@ spec:
               {{- if $isEdge }}
               - { key: signing-keys, path: signing-keys }
               {{- end }}
+        {{- with .root.Values.serversTls.authorities }}
+        - name: authorities
+          configMap: { name: {{ . }}, defaultMode: 292 }
+        {{- end }}
 ---
 apiVersion: v1
 kind: Service

@@ -87,6 +87,16 @@ impl Site {
         self.node("worker", name, with).await
     }
 
+    /// A worker that cannot become ready.
+    pub(crate) fn refused(&self, more: &[(&'static str, &str)]) -> Waiting {
+        let mut all = self.vars();
+        all.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
+        all.extend(vars([("RALLY_NODE_NAME", "waiting"), ("RALLY_ADMIN_ADDR", "127.0.0.1:0")]));
+        all.extend(vars(more.iter().copied()));
+        let path = self.scratch.path().join("waiting.log");
+        Waiting { _process: guarded(&[], RALLY, &["worker"], &all, &path, Signal::KILL), path }
+    }
+
     async fn node(&self, role: &str, name: &str, more: Vars) -> Node {
         for attempt in 0..5 {
             let (port, admin) = (free_port().unwrap(), free_port().unwrap());
@@ -113,6 +123,13 @@ impl Site {
         }
         panic!("no free ports");
     }
+}
+
+/// A node that is not expected to become ready.
+pub(crate) struct Waiting {
+    _process: Guarded,
+    /// Where its log is.
+    pub(crate) path: PathBuf,
 }
 
 /// False if it ends before.
