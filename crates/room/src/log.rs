@@ -173,9 +173,9 @@ impl ReplayLog {
         Actions { rest: &self.actions, tick: 0 }
     }
 
-    /// How long it is: up to the match's end, or to where it was cut.
+    /// How far it can be played again: to where it was cut, or to the match's end.
     pub(crate) fn ticks(&self) -> Tick {
-        let known = self.end.map(|end| end.tick).or(self.cut);
+        let known = self.cut.or(self.end.map(|end| end.tick));
         known.unwrap_or_else(|| self.last_action.max(Tick(self.hashes.len() as u32 * HASH_TICKS)))
     }
 

@@ -18,7 +18,7 @@ use rally_units::{Epoch, MatchId, Tick, UserId};
 use crate::{
     OutEvent, Outputs, Refusal,
     convert::{self, View, side_to_rules},
-    limits::{MATCH_TICKS_MAX, REPLAY_SPEED_PERCENT_MAX, REPLAY_STATE_TICKS},
+    limits::{REPLAY_SPEED_PERCENT_MAX, REPLAY_STATE_TICKS},
     log::{ActionCursor, ReplayLog},
     referee::{Happening, Referee, Stage},
     replay::Mismatch,
@@ -110,8 +110,8 @@ impl Mark {
 }
 
 impl Showing {
-    /// Shows these segments one after another, from this tick on; `None`: from where both players were there. Plays up
-    /// to there: of an hour's match that takes some 20 ms.
+    /// Shows these segments one after another, from this tick on; `None`: from where both players were there. Up to there
+    /// it has yet to be played: [`Showing::prepare`].
     ///
     /// # Errors
     /// There is nothing to show, or other rules made it.
@@ -138,9 +138,14 @@ impl Showing {
             Some(from) => showing.seek(from),
             None => showing.seeks = Some(Target::Players),
         }
-        let mut steps = MATCH_TICKS_MAX.saturating_mul(showing.segments.len() as u32);
-        showing.go_on_seeking(&mut steps, &mut Outputs::new());
         Ok(showing)
+    }
+
+    /// Plays so many ticks at most of what comes before that which is to be shown. Returns whether that is done. The ticks
+    /// that are left are played when it is ticked.
+    pub fn prepare(&mut self, mut steps: u32) -> bool {
+        self.go_on_seeking(&mut steps, &mut Outputs::new());
+        self.seeks.is_none()
     }
 
     /// Goes on from there. The end is as far as one gets.
@@ -332,6 +337,10 @@ impl Showing {
     /// Where it stands, if that is to be told now: twice a second while it goes on, after a seek, a change of speed, and at
     /// the end.
     pub fn take_state(&mut self) -> Option<ReplayState> {
+        // On the way it would tell of places where nobody wants to be.
+        if self.seeks.is_some() {
+            return None;
+        }
         let is_due = !self.is_still() && self.tick.0.is_multiple_of(REPLAY_STATE_TICKS);
         (std::mem::take(&mut self.is_untold) || is_due).then(|| self.state())
     }

@@ -135,8 +135,8 @@ fn other_rules_are_refused() {
     assert_eq!(ReplayLog::decode(&bytes), Err(LogError::Version(9)));
 }
 
-#[test]
-fn a_full_log_is_cut_and_true_up_to_there() {
+/// Of a match that is given up after 6,000 ticks, with more inputs than a log takes.
+pub(crate) fn cut_log() -> ReplayLog {
     let mut scene = a_match(Mode::Classic).score_to_win(255).made().begun();
     let mut dirs = [Dir::Up, Dir::Down].into_iter().cycle();
     // As many inputs as a seat takes.
@@ -152,7 +152,12 @@ fn a_full_log_is_cut_and_true_up_to_there() {
         }
     }
     scene.tick();
-    let log = log_of(scene);
+    log_of(scene)
+}
+
+#[test]
+fn a_full_log_is_cut_and_true_up_to_there() {
+    let log = cut_log();
     let cut = log.cut().expect("cut").0;
     assert!((4_000..6_000).contains(&cut), "{cut}");
     assert!(log.encode().len() <= rally_room::limits::LOG_BYTES_MAX + 2_000);

@@ -1,15 +1,18 @@
 //! What is shown again is what was played, from wherever and however fast; ticks and events only rise.
 
-use rally_protocol::client::{
-    codec::{Encoding, Messages},
-    v1::{ErrorCode, EventKind, Level, MatchEvent, Mode, Phase, Place, ServerMessage, Snapshot},
+use rally_protocol::{
+    client::{
+        codec::{Encoding, Messages},
+        v1::{ErrorCode, EventKind, Level, MatchEvent, Mode, Phase, Place, ServerMessage, Snapshot},
+    },
+    cluster::v1::Command,
 };
 use rally_room::{Outputs, Programme, Showing, Shown, limits::REPLAY_SPEED_PERCENT_MAX, log::ReplayLog};
 use rally_units::{MatchId, Tick, UserId};
 
 use crate::{
     kit::{Left, Right, S, a_match},
-    replays::{eventful, log_of},
+    replays::{cut_log, eventful, log_of},
 };
 
 const ALL: u32 = u32::MAX;
@@ -31,7 +34,8 @@ fn shown(logs: Vec<ReplayLog>, from: Option<u32>) -> Hall {
         mode: Mode::Duel,
         players: [Some(player(1)), Some(player(2))],
     };
-    let showing = Showing::new(programme, logs, from.map(Tick)).unwrap();
+    let mut showing = Showing::new(programme, logs, from.map(Tick)).unwrap();
+    assert!(showing.prepare(ALL));
     Hall { showing, outputs: Outputs::new(), events: Vec::new(), told: Vec::new() }
 }
 
@@ -91,7 +95,7 @@ fn shows_what_was_seen_live() {
     let mut scene = a_match(Mode::Practice).bot(Right, Level::Hard).score_to_win(2).made();
     scene.attach(Left);
     scene.run(20);
-    scene.command(Left, rally_protocol::cluster::v1::Command::Ready);
+    scene.command(Left, Command::Ready);
     let mut live = vec![];
     while !scene.room.is_over() {
         scene.run(1);
@@ -184,6 +188,8 @@ fn a_seek_takes_as_long_as_it_is_granted_steps_for() {
     hall.showing.seek(Tick(950));
     let told = hall.told.len();
     for reached in [400, 800] {
+        // Whatever happens meanwhile, only where one wants to be is told.
+        hall.showing.set_speed(0).unwrap();
         hall.tick(400);
         assert_eq!((hall.position(), hall.told.len()), (reached, told));
         assert!(!hall.showing.is_still());
@@ -208,6 +214,32 @@ fn segments_are_shown_one_after_another() {
         assert_eq!(seen, alone.seen(), "at {at}");
     }
     assert_eq!(hall.run(2).position(), 2 * one);
+}
+
+#[test]
+fn a_log_that_was_cut_is_shown_up_to_there() {
+    let log = cut_log();
+    let cut = log.cut().unwrap().0;
+    let mut hall = shown(vec![log], Some(cut - 60));
+    assert_eq!(hall.ticks(), cut);
+    hall.run(2 * S);
+    assert_eq!(hall.position(), cut);
+    assert!(hall.showing.is_still());
+    assert_ne!(hall.seen().phase, Phase::Playing, "nobody may let the balls fly on");
+}
+
+#[test]
+fn a_match_that_somebody_gave_up_ends_so() {
+    let mut scene = a_match(Mode::Casual).made().begun();
+    scene.run(S);
+    scene.command(Left, Command::Forfeit);
+    scene.run(2);
+    let mut hall = shown(vec![log_of(scene)], Some(0));
+    hall.run(hall.ticks());
+    assert_eq!((hall.position(), hall.seen().phase), (hall.ticks(), Phase::Finished));
+    hall.seek(hall.ticks() - 1);
+    assert_eq!(hall.seen().phase, Phase::Playing);
+    assert_eq!(hall.tick(ALL).seen().phase, Phase::Finished);
 }
 
 #[test]

@@ -272,7 +272,7 @@ impl Host {
             },
             Received::PeerRestarted { node, incarnation } => {
                 _ = self.detach(node, |attached| attached.incarnation != incarnation);
-                self.showings.detach(node, Some(incarnation));
+                _ = self.showings.detach(node, Some(incarnation));
             }
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! To edges a showing is a match that one may look on at: they find its owner, come in and pass on as ever. It has no
 //! seats, no row in Postgres and no checkpoint. It stands still while nobody watches, and ends when its watcher has been
-//! gone for a while, or with its worker; whoever still wants it has it shown again, from where it was.
+//! gone for a while or has let it stand for long, or with its worker; whoever still wants it has it shown again, from
+//! where it was.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,12 +27,15 @@ use crate::{
 
 /// Replays shown at a time.
 const SHOWINGS_MAX: usize = 128;
-/// Of these, one person's: beyond it the oldest ends.
+/// Of these, one person's: beyond it the oldest that nobody watches ends. One at a time is read and played up to where it
+/// begins.
 const SHOWINGS_OF_ONE_MAX: usize = 4;
 /// One person's devices that watch the same showing.
 const WATCHERS_MAX: usize = 8;
 /// For how long nobody may watch.
 const DESERTED_FOR: Duration = Duration::from_secs(30);
+/// For how long it may stand still before its watchers' eyes.
+const STILL_FOR: Duration = Duration::from_secs(10 * 60);
 /// What seeks may play in one phase of a tick, all showings together: below 0.3 ms.
 const SEEK_STEPS: u32 = 1_000;
 /// Snapshots of what stands still: often enough for an edge that takes a quarter of a second for silence.
@@ -39,15 +43,16 @@ const STILL_EVERY: u32 = 6;
 
 #[derive(Default)]
 pub(super) struct Showings {
-    shown: BTreeMap<MatchId, Shown>,
+    shown: BTreeMap<MatchId, Hall>,
     loading: BTreeMap<MatchId, Loading>,
 }
 
-struct Shown {
+struct Hall {
     showing: Showing,
     user: UserId,
     watchers: Vec<Watcher>,
     deserted_since: Option<Instant>,
+    still_since: Option<Instant>,
 }
 
 struct Watcher {
@@ -79,18 +84,22 @@ impl Showings {
 
     /// To be told to the cluster's cache.
     pub(super) fn owned(&self) -> impl Iterator<Item = (MatchId, Epoch)> {
-        self.shown.values().map(|shown| (shown.showing.id(), shown.showing.epoch()))
+        self.shown.values().map(|hall| (hall.showing.id(), hall.showing.epoch()))
     }
 
     pub(super) fn edges(&self) -> impl Iterator<Item = NodeId> {
-        self.shown.values().flat_map(|shown| &shown.watchers).map(|watcher| watcher.edge)
+        self.shown.values().flat_map(|hall| &hall.watchers).map(|watcher| watcher.edge)
     }
 
     /// Those behind this edge are gone; `but` are those of its present life, if it has begun another.
-    pub(super) fn detach(&mut self, edge: NodeId, but: Option<Incarnation>) {
-        for shown in self.shown.values_mut() {
-            shown.watchers.retain(|watcher| watcher.edge != edge || Some(watcher.incarnation) == but);
+    /// Returns from how many showings.
+    pub(super) fn detach(&mut self, edge: NodeId, but: Option<Incarnation>) -> usize {
+        let watchers = |halls: &BTreeMap<_, Hall>| halls.values().map(|hall| hall.watchers.len()).sum::<usize>();
+        let before = watchers(&self.shown);
+        for hall in self.shown.values_mut() {
+            hall.watchers.retain(|watcher| watcher.edge != edge || Some(watcher.incarnation) == but);
         }
+        before - watchers(&self.shown)
     }
 
     pub(super) fn tick(
@@ -102,9 +111,9 @@ impl Showings {
         metrics: &Metrics,
     ) {
         let mut steps = SEEK_STEPS;
-        let watched = self.shown.iter_mut().filter(|(id, shown)| phase_of(**id) == phase && !shown.watchers.is_empty());
-        for (match_id, shown) in watched {
-            let Shown { showing, watchers, .. } = shown;
+        let watched = self.shown.iter_mut().filter(|(id, hall)| phase_of(**id) == phase && !hall.watchers.is_empty());
+        for (match_id, hall) in watched {
+            let Hall { showing, watchers, .. } = hall;
             let was_still = showing.is_still();
             showing.tick(&mut steps, outputs);
             let state =
@@ -155,9 +164,12 @@ impl Host {
             return self.created(match_id, asker, Err(refused));
         }
         let Wanted { of, user, from } = wanted;
-        if self.showings.loading.insert(match_id, Loading { asker, user }).is_none() {
-            self.effects.push(Effect::FindReplay { showing: match_id, of, from });
+        if let Err(refused) = self.make_room_for(user) {
+            self.metrics.replays_refused.increment(1);
+            return self.created(match_id, asker, Err(refused));
         }
+        self.showings.loading.insert(match_id, Loading { asker, user });
+        self.effects.push(Effect::FindReplay { showing: match_id, of, from });
     }
 
     /// Postgres has it, or has not.
@@ -168,9 +180,9 @@ impl Host {
             false => found,
         };
         let result = found.map(|showing| {
-            self.make_room_for(user);
-            let shown = Shown { showing: *showing, user, watchers: Vec::new(), deserted_since: None };
-            self.showings.shown.insert(match_id, shown);
+            let (showing, watchers) = (*showing, Vec::new());
+            let hall = Hall { showing, user, watchers, deserted_since: None, still_since: None };
+            self.showings.shown.insert(match_id, hall);
         });
         if result.is_err() {
             self.effects.push(Effect::Disown(match_id, Epoch::FIRST));
@@ -178,19 +190,25 @@ impl Host {
         self.created(match_id, asker, result);
     }
 
-    fn make_room_for(&mut self, user: UserId) {
-        let of_one = |(_, shown): &(&MatchId, &Shown)| shown.user == user;
-        let mut theirs = self.showings.shown.iter().filter(of_one).map(|(match_id, _)| *match_id);
-        // Ids rise with time.
-        if let Some(oldest) = theirs.next()
-            && theirs.count() + 1 >= SHOWINGS_OF_ONE_MAX
-        {
-            self.end_showing(oldest);
+    fn make_room_for(&mut self, user: UserId) -> Result<(), Refused> {
+        if self.showings.loading.values().any(|loading| loading.user == user) {
+            return Err(Refused::new(ErrorCode::RateLimited, "another replay is being fetched for you; try again"));
         }
+        let theirs = || self.showings.shown.iter().filter(|(_, hall)| hall.user == user);
+        if theirs().count() < SHOWINGS_OF_ONE_MAX {
+            return Ok(());
+        }
+        // Ids rise with time.
+        let oldest = theirs().find(|(_, hall)| hall.watchers.is_empty()).map(|(match_id, _)| *match_id);
+        let oldest = oldest.ok_or_else(|| {
+            Refused::new(ErrorCode::AtCapacity, "you watch as many replays as one may at a time: close one")
+        })?;
+        self.end_showing(oldest);
+        Ok(())
     }
 
     fn end_showing(&mut self, match_id: MatchId) {
-        let Some(Shown { showing, watchers, .. }) = self.showings.shown.remove(&match_id) else { return };
+        let Some(Hall { showing, watchers, .. }) = self.showings.shown.remove(&match_id) else { return };
         for edge in edges_of(&watchers) {
             self.tell(edge, match_id, showing.epoch(), Control::Gone);
         }
@@ -206,10 +224,14 @@ impl Host {
 
     pub(super) fn housekeep_showings(&mut self, now: Instant) {
         let mut ended = Vec::new();
-        for (match_id, shown) in &mut self.showings.shown {
-            if !shown.watchers.is_empty() {
-                shown.deserted_since = None;
-            } else if now.since(*shown.deserted_since.get_or_insert(now)) >= DESERTED_FOR {
+        let lasts = |since: &mut Option<Instant>, holds: bool| {
+            *since = since.or(Some(now)).filter(|_| holds);
+            since.map_or(Duration::ZERO, |since| now.since(since))
+        };
+        for (match_id, hall) in &mut self.showings.shown {
+            let deserted = lasts(&mut hall.deserted_since, hall.watchers.is_empty());
+            let still = lasts(&mut hall.still_since, hall.showing.is_still());
+            if deserted >= DESERTED_FOR || still >= STILL_FOR {
                 ended.push(*match_id);
             }
         }
@@ -231,8 +253,8 @@ impl Host {
                 self.watch(match_id, &join);
             }
             Control::Leave { session } => {
-                if let Some(shown) = self.showings.shown.get_mut(&match_id) {
-                    shown.watchers.retain(|watcher| watcher.session != session || watcher.edge != from);
+                if let Some(hall) = self.showings.shown.get_mut(&match_id) {
+                    hall.watchers.retain(|watcher| watcher.session != session || watcher.edge != from);
                 }
             }
             Control::Command { session, command } => self.direct(from, match_id, session, command),
@@ -245,13 +267,13 @@ impl Host {
     }
 
     fn watch(&mut self, match_id: MatchId, join: &Joining) {
-        let Some(shown) = self.showings.shown.get_mut(&match_id) else { return };
-        shown.watchers.retain(|watcher| watcher.session != join.session);
-        let refused = if shown.user != join.user {
+        let Some(hall) = self.showings.shown.get_mut(&match_id) else { return };
+        hall.watchers.retain(|watcher| watcher.session != join.session);
+        let refused = if hall.user != join.user {
             Some(Refused::new(ErrorCode::Forbidden, "this replay is shown to somebody else; have it shown to yourself"))
         } else if join.join_as != JoinAs::Spectator {
             Some(Refused::new(ErrorCode::Forbidden, "nobody plays in a replay"))
-        } else if shown.watchers.len() >= WATCHERS_MAX {
+        } else if hall.watchers.len() >= WATCHERS_MAX {
             Some(Refused::new(ErrorCode::AtCapacity, "too many watch this replay"))
         } else {
             None
@@ -260,14 +282,14 @@ impl Host {
             return self.refuse(join.edge, match_id, join.request, refused);
         }
         let Joining { session, edge, incarnation, request, .. } = *join;
-        shown.watchers.push(Watcher { session, edge, incarnation });
-        let (epoch, picture) = (shown.showing.epoch(), Box::new(shown.showing.watched()));
+        hall.watchers.push(Watcher { session, edge, incarnation });
+        let (epoch, picture) = (hall.showing.epoch(), Box::new(hall.showing.watched()));
         self.tell(edge, match_id, epoch, Control::Joined { request, generation: 0, picture });
     }
 
     /// From where it goes on, and how fast.
     fn direct(&mut self, from: NodeId, match_id: MatchId, session: SessionId, command: Command) {
-        let Some(Shown { showing, watchers, .. }) = self.showings.shown.get_mut(&match_id) else { return };
+        let Some(Hall { showing, watchers, .. }) = self.showings.shown.get_mut(&match_id) else { return };
         let is_here = watchers.iter().any(|watcher| watcher.session == session);
         let refused = match command {
             _ if !is_here => Some((ErrorCode::Forbidden, "you do not watch this replay")),

@@ -104,8 +104,8 @@ impl Host {
             let heard = self.last_heard(pairs, *edge);
             let is_silent = |since: Instant| now.since(heard.max(since)) > ATTACHMENT_SILENCE_MAX;
             if is_silent(Instant::default()) {
-                self.showings.detach(*edge, None);
-                let detached = self.detach(*edge, |attached| is_silent(attached.since));
+                let watchers = self.showings.detach(*edge, None);
+                let detached = watchers + self.detach(*edge, |attached| is_silent(attached.since));
                 if detached > 0 {
                     tracing::info!(%edge, matches = detached, "edge is silent; its players are away");
                     self.metrics.silent_edges.increment(1);

@@ -11,6 +11,9 @@ use crate::{
     effect::{Answer, Refused},
 };
 
+/// Ticks played again before others have their turn: below 0.3 ms.
+const STEPS_AT_ONCE: u32 = 1_000;
+
 impl Persister {
     pub(super) async fn find_replay(&self, showing: MatchId, of: MatchId, from: Option<Tick>) {
         let found = {
@@ -25,8 +28,8 @@ impl Persister {
     }
 
     async fn read_replay(&self, showing: MatchId, of: MatchId, from: Option<Tick>) -> Result<Box<Showing>, Refused> {
-        let (segments, detail) = tokio::try_join!(self.store.replay(of), self.store.match_detail(of))
-            .map_err(|error| unavailable(&error))?;
+        let detail = self.store.match_detail(of).await.map_err(|error| unavailable(&error))?;
+        let segments = self.store.replay(of).await.map_err(|error| unavailable(&error))?;
         let Some(detail) = detail.filter(|_| !segments.is_empty()) else {
             return Err(Refused::new(ErrorCode::NotFound, "there is no replay of such a match"));
         };
@@ -35,14 +38,20 @@ impl Persister {
             tracing::error!(match_id = %of, %error, "a stored replay does not read");
             Refused::new(ErrorCode::Internal, "the replay does not read")
         })?;
+        let is_shared = detail.listed.sides[1].seat == Seat::Shared;
         let [left, right] = detail.listed.sides.map(shown);
         // The second person at one keyboard has no name of its own.
-        let right = right.or_else(|| left.clone());
+        let right = if is_shared { left.clone() } else { right };
         let programme =
             Programme { id: showing, of, mode: convert::mode_to_wire(detail.listed.mode), players: [left, right] };
-        Showing::new(programme, logs, from).map(Box::new).map_err(|mismatch| {
+        let mut showing = Showing::new(programme, logs, from).map(Box::new).map_err(|mismatch| {
             Refused::new(ErrorCode::NotFound, format!("the replay cannot be shown any more: it was {mismatch}"))
-        })
+        })?;
+        // In slices: this thread has the matches' bundles to carry.
+        while !showing.prepare(STEPS_AT_ONCE) {
+            tokio::task::yield_now().await;
+        }
+        Ok(showing)
     }
 }
 

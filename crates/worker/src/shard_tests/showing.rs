@@ -33,7 +33,9 @@ fn a_log() -> ReplayLog {
 fn replay(showing: MatchId) -> Box<Showing> {
     let bot = || Some(Shown { user: None, name: "Bot (easy)".into(), bot: Some(Level::Easy) });
     let programme = Programme { id: showing, of: match_id(OF), mode: Mode::Practice, players: [bot(), bot()] };
-    Box::new(Showing::new(programme, vec![a_log()], None).unwrap())
+    let mut showing = Box::new(Showing::new(programme, vec![a_log()], None).unwrap());
+    assert!(showing.prepare(u32::MAX));
+    showing
 }
 
 /// Has it shown to user 1, who is on edge 0.
@@ -160,6 +162,39 @@ fn one_person_has_a_few_at_a_time() {
     }
     let oldest = scene.join(0, 1, 1, JoinAs::Spectator);
     assert!(matches!(oldest[..], [Control::Refused { code: ErrorCode::NotFound, .. }]), "{oldest:?}");
+}
+
+#[test]
+fn what_one_watches_is_not_ended_for_another_of_ones_own() {
+    let mut scene = Scene::new();
+    shown(&mut scene, 1);
+    scene.join(0, 1, 1, JoinAs::Spectator);
+    for n in 2..=6 {
+        assert_eq!(shown(&mut scene, n), [Control::Created { request: 5 }], "the oldest that nobody watches goes");
+    }
+    scene.command(0, 1, Command::Replay { tick: Some(Tick(300)), speed_percent: None });
+    scene.run(2);
+    assert_eq!(scene.controls(0), [], "the one that is watched is still there");
+
+    // One at a time is read.
+    for n in [7, 8] {
+        scene.ask(0, match_id(n), Control::Show { request: n.into(), of: match_id(OF), user: user(1), from: None });
+    }
+    scene.run(1);
+    assert_eq!(scene.effects().len(), 1);
+    assert!(matches!(scene.controls(0)[..], [Control::Refused { request: 8, code: ErrorCode::RateLimited, .. }]));
+}
+
+#[test]
+fn what_stands_still_for_long_ends() {
+    let mut scene = Scene::new();
+    shown(&mut scene, 1);
+    scene.join(0, 1, 1, JoinAs::Spectator);
+    direct(&mut scene, None, Some(0));
+    scene.run(9 * 60 * 60);
+    assert_eq!(scene.controls(0), []);
+    scene.run(2 * 60 * 60);
+    assert_eq!(scene.controls(0), [Control::Gone]);
 }
 
 #[test]

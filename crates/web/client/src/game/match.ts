@@ -129,6 +129,7 @@ export class Match {
   #retry: ReturnType<typeof setTimeout> | undefined;
   #retries = 0;
   #rejoinedMs = -REJOIN_PAUSE_MS;
+  #heardMs: number | null = null;
 
   constructor(connection: Connection, id: Id, as: JoinAs, skill: Skill | null) {
     this.#connection = connection;
@@ -144,6 +145,7 @@ export class Match {
   /** To call at each `live` of the connection, and once if it is live already. */
   join(): void {
     clearTimeout(this.#retry);
+    this.#heardMs ??= performance.now();
     this.#connection.setInMatch(true);
     this.#connection.send({ type: "match_join", match: this.id, as: this.as, skill: this.#skill });
   }
@@ -206,6 +208,7 @@ export class Match {
   /** The connection is gone; the field goes on standing. */
   lost(nowMs: number): void {
     clearTimeout(this.#retry);
+    this.#heardMs = null;
     this.#retries = 0;
     const { joined, phase, players, seatKept } = this.#ui.value;
     const mine = this.sides.length === 1 && phase !== "waiting" ? players[this.sides[0]!] : null;
@@ -281,7 +284,13 @@ export class Match {
     for (const side of this.sides) if (this.#held[side] !== 0) this.#input(side, false, nowMs);
   }
 
+  /** For how long nothing has been seen of it, over a connection that stands. */
+  silentMs(nowMs: number): number {
+    return this.#heardMs === null ? 0 : nowMs - this.#heardMs;
+  }
+
   #snapshot(snapshot: Snapshot, nowMs: number): void {
+    this.#heardMs = nowMs;
     this.#clock.arrived(snapshot.tick, nowMs);
     if (!this.#timeline.push(snapshot) || this.#timeline.newest !== snapshot) return;
     const speed = paddleSpeed(snapshot.balls);
@@ -343,8 +352,9 @@ export class Match {
 
   #stands({ of, tick, ticks, speedPercent }: ReplayState, nowMs: number): void {
     const { replay } = this.#ui.value;
-    const leapt = replay !== null && Math.abs(tick - tickOf(replay, nowMs)) > LEAP_TICKS;
-    this.#set({ replay: { of, tick, ticks, speedPercent, atMs: nowMs } });
+    const leap = LEAP_TICKS * Math.max(1, (replay?.speedPercent ?? 0) / 100);
+    const leapt = replay !== null && Math.abs(tick - tickOf(replay, nowMs)) > leap;
+    this.#set({ replay: { of, tick, ticks, speedPercent, atMs: nowMs }, recording: false });
     // What was going on elsewhere in the match is not going on here.
     if (leapt) {
       this.#pending = [];

@@ -44,6 +44,8 @@ function Seat({ ui, hud, side }: { ui: MatchUi; hud: Signal<Hud>; side: SideInde
 function Condition({ ui, side, absence }: { ui: MatchUi; side: SideIndex; absence: Absence }) {
   const player = ui.players[side];
   if (player === null || player.bot !== null || ui.over !== null || !ui.joined) return null;
+  // After a leap it is not known how they were.
+  if (ui.replay !== null) return null;
   if (absence !== null) {
     return (
       <span class="condition away">

@@ -31,23 +31,28 @@ const HUD_EVERY_MS = 200;
 interface MatchScreenProps {
   id: Id;
   as: JoinAs;
-  /** What is shown here has ended without a word, or was silent for too long. */
+  /** What is shown here has ended, or refuses one, or was silent for too long. Called until something else is shown. */
   onGone?: (match: Match) => void;
+  /** Of a replay that goes on here: how fast it went before. */
+  speedPercent?: number | null;
 }
 
 const SILENCE_MS_MAX = 3000;
 
-export function MatchScreen({ id, as, onGone }: MatchScreenProps) {
+export function MatchScreen({ id, as, onGone, speedPercent = null }: MatchScreenProps) {
   const match = useMemo(() => new Match(connection, id, as, as === "player" ? settings.skill.value : null), [id, as]);
   const hud = useSignal<Hud>({ rttMs: null, jitterMs: 0, gapMs: 0, cooldowns: [0, 0] });
   const ui = match.ui.value;
   useMembership(match);
+  const isShown = ui.replay !== null;
+  useEffect(() => {
+    if (isShown && speedPercent !== null && speedPercent !== 100) match.direct(null, speedPercent);
+  }, [match, isShown]);
   useEffect(() => {
     if (onGone === undefined) return;
-    if (ui.refusal?.code === "not_found") return onGone(match);
+    if (ui.refusal !== null) return onGone(match);
     const timer = setInterval(() => {
-      const isLive = match.ui.value.joined && state.value.kind === "live";
-      if (isLive && match.link(performance.now()).gapMs > SILENCE_MS_MAX) onGone(match);
+      if (state.value.kind === "live" && match.silentMs(performance.now()) > SILENCE_MS_MAX) onGone(match);
     }, 1000);
     return () => clearInterval(timer);
   }, [match, ui.refusal]);
