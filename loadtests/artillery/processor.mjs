@@ -38,59 +38,50 @@ async function guest(base) {
   return { token: JSON.parse(body).access_token, api_ms: performance.now() - began_ms };
 }
 
-/** One match. Artillery closes the socket afterwards. */
-export async function play(context, events) {
-  const player = new Player({ token: context.vars.token, play_ms: PLAY_MS, wait_ms: WAIT_MS });
+/** Lives somebody's life on the socket, which Artillery closes afterwards. `histogram` is told of the times in `spans_ms`. */
+async function live(context, events, person, every_ms, histogram, spans_ms) {
   events.emit("histogram", "rally.api_ms", context.vars.api_ms);
   let timer;
   await new Promise((finished) => {
     const socket = context.ws;
     const send = (messages) => {
       for (const message of messages) socket.send(JSON.stringify(message));
-      for (const ms of player.input_to_snapshot_ms.splice(0)) events.emit("histogram", "rally.input_to_snapshot_ms", ms);
-      if (player.done) finished();
+      for (const ms of spans_ms.splice(0)) events.emit("histogram", histogram, ms);
+      if (person.done) finished();
     };
-    timer = setInterval(() => send(player.tick(performance.now())), INPUT_EVERY_MS);
-    socket.on("message", (data) => send(player.received(JSON.parse(data), performance.now())));
+    timer = setInterval(() => send(person.tick(performance.now())), every_ms);
+    socket.on("message", (data) => send(person.received(JSON.parse(data), performance.now())));
     socket.on("close", (code) => {
-      player.closed(code);
+      person.closed(code);
       finished();
     });
-    send(player.opened(performance.now()));
+    send(person.opened(performance.now()));
   });
   clearInterval(timer);
+  events.emit("counter", "rally.errors", person.errors.length);
+}
+
+/** What went wrong, for people and for Artillery. */
+function judge(person) {
+  for (const error of person.errors) console.error(error);
+  if (person.state === "failed") throw new Error(person.errors.join("; "));
+}
+
+/** One match. */
+export async function play(context, events) {
+  const player = new Player({ token: context.vars.token, play_ms: PLAY_MS, wait_ms: WAIT_MS });
+  await live(context, events, player, INPUT_EVERY_MS, "rally.input_to_snapshot_ms", player.input_to_snapshot_ms);
   events.emit("counter", "rally.snapshots", player.snapshots);
-  events.emit("counter", "rally.errors", player.errors.length);
   events.emit("counter", "rally.played", player.state === "played" ? 1 : 0);
   events.emit("counter", "rally.unpaired", player.state === "unpaired" ? 1 : 0);
-  for (const error of player.errors) console.error(error);
-  if (player.state === "failed") throw new Error(player.errors.join("; "));
+  judge(player);
 }
 
 /** A stay in the global channel. */
 export async function chat(context, events) {
   const stay_ms = 1000 * Number(process.env.STAY_S ?? 20);
   const chatter = new Chatter({ token: context.vars.token, name: guestName("art"), every_ms: 3_000, stay_ms });
-  events.emit("histogram", "rally.api_ms", context.vars.api_ms);
-  let timer;
-  await new Promise((finished) => {
-    const socket = context.ws;
-    const send = (messages) => {
-      for (const message of messages) socket.send(JSON.stringify(message));
-      for (const ms of chatter.said_to_read_ms.splice(0)) events.emit("histogram", "rally.said_to_read_ms", ms);
-      if (chatter.done) finished();
-    };
-    timer = setInterval(() => send(chatter.tick(performance.now())), 100);
-    socket.on("message", (data) => send(chatter.received(JSON.parse(data), performance.now())));
-    socket.on("close", (code) => {
-      chatter.closed(code);
-      finished();
-    });
-    send(chatter.opened(performance.now()));
-  });
-  clearInterval(timer);
-  events.emit("counter", "rally.errors", chatter.errors.length);
+  await live(context, events, chatter, 100, "rally.said_to_read_ms", chatter.said_to_read_ms);
   events.emit("counter", "rally.stayed", chatter.state === "done" ? 1 : 0);
-  for (const error of chatter.errors) console.error(error);
-  if (chatter.state === "failed") throw new Error(chatter.errors.join("; "));
+  judge(chatter);
 }
