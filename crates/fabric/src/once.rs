@@ -7,10 +7,9 @@ use rally_protocol::names;
 
 use crate::{
     Fabric, RedisError,
-    commands::{Call, PUT, Script},
+    commands::{Call, GET, PUT, Script},
 };
 
-static LOOK: Script = Script::fixed("return redis.call('GET', KEYS[1])");
 /// Of two that come at the same time one gets it.
 static TAKE: Script = Script::fixed("return redis.call('GETDEL', KEYS[1])");
 
@@ -42,7 +41,7 @@ impl Once {
     /// # Errors
     /// Redis is away.
     pub async fn look(&self, name: &str) -> Result<Option<Bytes>, RedisError> {
-        Ok(self.fabric.commands().eval("once_look", &LOOK, Call::keys([names::once(name)])).await?.into_bytes())
+        Ok(self.fabric.commands().eval("once_look", &GET, Call::keys([names::once(name)])).await?.into_bytes())
     }
 
     /// Takes the value of this name: the next one who asks finds nothing.
