@@ -128,7 +128,7 @@ pub async fn run(config: EdgeConfig, ports: Ports) -> Result<(), EdgeError> {
         store: store.clone(),
     };
     let sockets = Sockets::new(sockets_config, hub.clone());
-    let forgetting = (limits.clone(), store.clone());
+    let of_forgetting = limits.clone();
     let router = router(Http {
         api: Api {
             tokens,
@@ -153,7 +153,7 @@ pub async fn run(config: EdgeConfig, ports: Ports) -> Result<(), EdgeError> {
     let _ends = (shutdown.clone().drop_guard(), stop.clone().drop_guard());
     tracing::info!(addr = %config.http_addr, edge, "listening");
     let served = tokio::spawn(serve(listener, router, limits, serving, drain.clone(), stop.clone()));
-    let forgetting = tokio::spawn(forget(forgetting.0, forgetting.1, stop.clone()));
+    let forgetting = tokio::spawn(forget(of_forgetting, stop.clone()));
     listening.latch();
 
     // The process waits for it.
@@ -187,13 +187,10 @@ async fn say_goodbye(hub: &hub::Handle, sockets: &Sockets, deadline: Instant) {
     sockets.closed().await;
 }
 
-/// Forgets what is over: counts that are as good as new, and logins that have expired.
-async fn forget(limits: Arc<Limits>, store: Store, stop: CancellationToken) {
+/// Forgets counts that are as good as new.
+async fn forget(limits: Arc<Limits>, stop: CancellationToken) {
     while timeout(FORGET_EVERY, stop.cancelled()).await.is_err() {
         limits.forget();
-        if let Err(error) = store.forget_logins().await {
-            tracing::debug!(%error, "expired logins stay for another minute");
-        }
     }
 }
 

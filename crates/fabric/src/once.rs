@@ -7,7 +7,7 @@ use rally_protocol::names;
 
 use crate::{
     Fabric, RedisError,
-    commands::{Call, PUT, Script},
+    commands::{Call, GET, PUT, Script},
 };
 
 /// Of two that come at the same time one gets it.
@@ -34,6 +34,14 @@ impl Once {
     pub async fn put(&self, name: &str, value: Bytes, keep_for: Duration) -> Result<(), RedisError> {
         let call = Call::keys([names::once(name)]).arg(keep_for.as_millis().max(1)).bytes(value);
         self.fabric.commands().eval("once_put", &PUT, call).await.map(drop)
+    }
+
+    /// The value of this name, which stays.
+    ///
+    /// # Errors
+    /// Redis is away.
+    pub async fn look(&self, name: &str) -> Result<Option<Bytes>, RedisError> {
+        Ok(self.fabric.commands().eval("once_look", &GET, Call::keys([names::once(name)])).await?.into_bytes())
     }
 
     /// Takes the value of this name: the next one who asks finds nothing.

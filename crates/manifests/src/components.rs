@@ -50,6 +50,18 @@ pub(crate) fn all() -> Vec<Component> {
             patches: servers_tls(),
         },
         Component {
+            name: "other-sites",
+            about: "Lets edges out to the sites by which people sign in: to any public address, by https.",
+            objects: vec![],
+            patches: vec![out(&[443])],
+        },
+        Component {
+            name: "letters",
+            about: "Lets edges out to a mail server at any public address. Put its own address here if you know it.",
+            objects: vec![],
+            patches: vec![out(&[465, 587])],
+        },
+        Component {
             name: "monitoring",
             about: "Scraping and alerts, for the Prometheus Operator.",
             objects: monitoring::objects(),
@@ -141,6 +153,14 @@ fn servers_tls() -> Vec<Value> {
         of("Job", jobs::MIGRATE, pod, &[&postgres]),
         of("CronJob", jobs::BACKUP, cron, &[&postgres]),
     ]
+}
+
+/// Edges to these ports of public addresses. Sites do not promise theirs; what is private stays out of reach.
+fn out(ports: &[i32]) -> Value {
+    const PRIVATE: [&str; 5] = ["10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"];
+    let ports: Vec<Value> = ports.iter().map(|port| json!({ "port": port, "protocol": "TCP" })).collect();
+    let rule = json!({ "to": [{ "ipBlock": { "cidr": "0.0.0.0/0", "except": PRIVATE } }], "ports": ports });
+    patch("NetworkPolicy", Role::Edge.object(), "/spec/egress/-", &rule)
 }
 
 /// A worker's core carries more, but each match also costs its edges and Redis: half of `RALLY_MATCHES_MAX`.

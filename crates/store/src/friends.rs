@@ -66,6 +66,22 @@ pub enum BefriendError {
     Store(#[from] StoreError),
 }
 
+/// What a block has led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// The two had to do with each other, and have no more.
+    Parted,
+    /// They had nothing to do with each other: nobody has anything to be told.
+    Apart,
+    /// There is no such user, it is oneself, or one blocks too many.
+    Refused,
+}
+
+/// Both rows, in the order in which all rows of users are locked: of a block and requests between two people one waits for
+/// the other.
+const LOCK_BOTH: &str = "SELECT id, friend_requests FROM users
+    WHERE id IN ($1, $2) AND deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE";
+
 fn pair(a: UserId, b: UserId) -> (Uuid, Uuid) {
     let (a, b) = (a.as_uuid(), b.as_uuid());
     (a.min(b), a.max(b))
@@ -148,11 +164,11 @@ impl Store {
         self.run("friend_ids", async |client| ids(client, SQL, user).await).await
     }
 
-    /// Blocks somebody, and ends what there was between the two. `false`: no such user, oneself, or too many.
+    /// Blocks somebody, and ends what there was between the two.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn block(&self, user: UserId, other: UserId) -> Result<bool, StoreError> {
+    pub async fn block(&self, user: UserId, other: UserId) -> Result<Blocked, StoreError> {
         const BLOCK: &str = "INSERT INTO blocks (user_id, blocked_id)
             SELECT $1, u.id FROM users u WHERE u.id = $2 AND u.id <> $1
                 AND (SELECT count(*) FROM blocks WHERE user_id = $1) < $3
@@ -161,12 +177,13 @@ impl Store {
         let (low, high) = pair(user, other);
         self.run("block", async |client| {
             let tx = client.transaction().await?;
-            let blocked = execute(&tx, BLOCK, &[&user.as_uuid(), &other.as_uuid(), &BLOCKS_MAX]).await? > 0;
-            if blocked {
-                execute(&tx, END, &[&low, &high]).await?;
+            query(&tx, LOCK_BOTH, &[&low, &high]).await?;
+            if execute(&tx, BLOCK, &[&user.as_uuid(), &other.as_uuid(), &BLOCKS_MAX]).await? == 0 {
+                return Ok(Blocked::Refused);
             }
+            let parted = execute(&tx, END, &[&low, &high]).await? > 0;
             tx.commit().await?;
-            Ok(blocked)
+            Ok(if parted { Blocked::Parted } else { Blocked::Apart })
         })
         .await
     }
@@ -245,9 +262,6 @@ async fn befriend(
     user: UserId,
     other: UserId,
 ) -> Result<Result<Befriended, BefriendError>, Fault> {
-    // Both rows, in the order in which all rows of users are locked: a block or a second request waits.
-    const LOCK: &str = "SELECT id, friend_requests FROM users
-        WHERE id IN ($1, $2) AND deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE";
     const FOUND: &str = "SELECT requested_by, accepted_at IS NOT NULL AS accepted FROM friendships
         WHERE low = $1 AND high = $2";
     const ACCEPT: &str = "UPDATE friendships SET accepted_at = now() WHERE low = $1 AND high = $2";
@@ -261,7 +275,7 @@ async fn befriend(
         (SELECT count(*) FROM friendships WHERE low = $2 OR high = $2))";
     const REQUEST: &str = "INSERT INTO friendships (low, high, requested_by) VALUES ($1, $2, $3)";
     let (me, them) = (user.as_uuid(), other.as_uuid());
-    let rows = query(tx, LOCK, &[&me, &them]).await?;
+    let rows = query(tx, LOCK_BOTH, &[&me, &them]).await?;
     let Some(their_row) = rows.iter().find(|row| row.try_get::<_, Uuid>("id").ok() == Some(them)) else {
         return Ok(Err(BefriendError::NoSuchUser));
     };

@@ -33,6 +33,17 @@ pub struct Linked {
     pub since: Timestamp,
 }
 
+/// What became of taking a way in away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlinked {
+    /// The account does not sign in so any more.
+    Done,
+    /// It could not sign in at all afterwards.
+    LastWayIn,
+    /// It did not sign in so.
+    NotLinked,
+}
+
 impl Store {
     /// The account that signs in so; notes the address that the site says now.
     ///
@@ -61,6 +72,33 @@ impl Store {
         let Identity { provider, subject, email } = identity;
         self.run("link_identity", async |client| {
             Ok(execute(client, SQL, &[&provider, &subject, &user.as_uuid(), &email]).await? > 0)
+        })
+        .await
+    }
+
+    /// Lets an account sign in by this site no more, unless it could not sign in at all then.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn unlink_identity(&self, user: UserId, provider: &str) -> Result<Unlinked, StoreError> {
+        // Of two that are taken away at once the second sees that the first is gone.
+        const LOCK: &str = "SELECT password_hash <> '' AS has_password FROM accounts WHERE user_id = $1 FOR UPDATE";
+        const OTHERS: &str = "SELECT FROM identities WHERE user_id = $1 AND provider <> $2 LIMIT 1";
+        const SQL: &str = "DELETE FROM identities WHERE user_id = $1 AND provider = $2";
+        self.run("unlink_identity", async |client| {
+            let tx = client.transaction().await?;
+            let id = user.as_uuid();
+            let Some(row) = query_opt(&tx, LOCK, &[&id]).await? else { return Ok(Unlinked::NotLinked) };
+            let has_other = row.try_get("has_password")? || query_opt(&tx, OTHERS, &[&id, &provider]).await?.is_some();
+            if execute(&tx, SQL, &[&id, &provider]).await? == 0 {
+                return Ok(Unlinked::NotLinked);
+            }
+            if !has_other {
+                // Rolled back with the transaction.
+                return Ok(Unlinked::LastWayIn);
+            }
+            tx.commit().await?;
+            Ok(Unlinked::Done)
         })
         .await
     }

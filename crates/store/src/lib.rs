@@ -40,6 +40,7 @@ mod profiles;
 mod rating;
 mod reports;
 mod results;
+mod retention;
 mod said;
 mod seats;
 mod second_factor;
@@ -59,7 +60,7 @@ pub use chat::{SEARCH_MESSAGES_SQL, channel_query};
 pub use config::{ConfigError, StoreConfig, wants_tls};
 pub use create::{CreateError, NewMatch};
 pub use error::{FenceError, StoreError, StoreErrorKind};
-pub use friends::{Acquaintance, BLOCKS_MAX, BefriendError, Befriended, FRIENDS_MAX};
+pub use friends::{Acquaintance, BLOCKS_MAX, BefriendError, Befriended, Blocked, FRIENDS_MAX};
 pub use groups::{
     Banned, Departure, GROUP_BANS_MAX, GROUP_MEMBERS_MAX, GROUP_TITLE_CHARS_MAX, GROUPS_PER_USER_MAX, Group,
     GroupError, GroupMember, GroupRole, Invitation, Invited, SLOW_S_MAX,
@@ -69,7 +70,7 @@ pub use history::matches_sql;
 pub use history::{
     Cursor, ListedMatch, ListedSide, MatchDetail, MatchFilter, MatchSort, PAGE_MAX, Page, RecordedEvent, SideStats,
 };
-pub use identities::{Identity, Linked};
+pub use identities::{Identity, Linked, Unlinked};
 pub use logins::{AGENT_CHARS_MAX, Exchanged, LOGINS_MAX, Login};
 pub use migrate::{MigrateError, SchemaError, schema_version_needed};
 pub use notifications::{NOTIFICATIONS_MAX, Notification, NotificationKind, StoredNotification};
@@ -89,6 +90,7 @@ pub use results::{
     EVENTS_MAX, EventKind, FinishError, Finished, MatchEvent, MatchResult, PlayerStats, PowerUps, REPLAY_BYTES_MAX,
     ReplaySegment,
 };
+pub use retention::{Old, Place, RETENTION_BATCH_MAX, Swept};
 pub use said::{SAID_MAX, Said};
 pub use seats::ClaimError;
 pub use states::{MatchState, SeatState};

@@ -24,9 +24,6 @@ pub const LOGINS_MAX: i64 = 50;
 /// Characters kept of what a browser calls itself.
 pub const AGENT_CHARS_MAX: usize = 200;
 
-/// Expired logins that are forgotten at once.
-const FORGET_MAX: i64 = 5_000;
-
 /// Where somebody is signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
@@ -134,16 +131,6 @@ impl Store {
     /// The store failed.
     pub async fn end_logins(&self, user: UserId, except: Option<LoginId>) -> Result<Vec<LoginId>, StoreError> {
         self.run("end_logins", async |client| end_all(client, user, except).await).await
-    }
-
-    /// Forgets logins that have expired, some thousands at a time. Returns how many; several nodes may do it at once.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn forget_logins(&self) -> Result<u64, StoreError> {
-        const SQL: &str = "DELETE FROM logins WHERE id IN (
-            SELECT id FROM logins WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)";
-        self.run("forget_logins", async |client| Ok(execute(client, SQL, &[&FORGET_MAX]).await?)).await
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Command {
     Api(ApiArgs),
     /// Has many read one channel, and says more and more there until it lags or is refused.
     Chat(ChatArgs),
+    /// Measures what players cost a running cluster in CPU, and simulates a day of the autoscalers of its manifests.
+    Hpa(HpaArgs),
     /// Measures the CPU time of one 64-byte message over loopback: what this machine can do at best.
     Floor(FloorArgs),
 }
@@ -163,6 +165,49 @@ pub struct ChatArgs {
     pub lag_ms: f64,
     /// Thresholds, as for `play`. Names: messages_per_s, delivered_per_s, p50_ms, p99_ms (of the fastest step that was
     /// carried), reading (of those asked for), errors.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub expect: Vec<Expectation>,
+}
+
+/// Options of `swarm hpa`.
+#[derive(Clone, Debug, Args)]
+pub struct HpaArgs {
+    #[command(flatten)]
+    /// Whom to connect to.
+    pub target: TargetArgs,
+    #[command(flatten)]
+    /// Whom to watch.
+    pub watch: WatchArgs,
+    /// Numbers of players to measure with, separated by commas; each even.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "40,100,200,400")]
+    pub steps: Vec<usize>,
+    /// Length of the window that is measured in each step, in seconds.
+    #[arg(long, value_name = "S", default_value_t = 10)]
+    pub step_s: u64,
+    /// Takes the measurements of this file, which `--save-curve` wrote, instead of measuring.
+    #[arg(long, value_name = "FILE")]
+    pub curve: Option<PathBuf>,
+    /// Writes the measurements to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub save_curve: Option<PathBuf>,
+    /// Where `edge.yaml` and `worker.yaml` are, with the autoscalers and what pods request.
+    #[arg(long, value_name = "FOLDER", default_value = "deploy/k8s/base")]
+    pub manifests: PathBuf,
+    /// Players at the day's height, as a part of what the most pods carry at their target; of each role by itself.
+    #[arg(long, value_name = "PART", default_value_t = 0.45)]
+    pub fill: f64,
+    /// How many times as many players the spike at noon brings, within a minute, for twenty.
+    #[arg(long, value_name = "TIMES", default_value_t = 2.0)]
+    pub spike: f64,
+    /// Writes the day to this file, a row each quarter of a minute.
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+    /// Draws the day into this file.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Thresholds, as for `play`. Names, each behind `edge_` or `worker_`: reversals (pods that came and went within 20
+    /// minutes, or the other way round), late_s (seconds in which some pod was late by more than a tick), late_max_ms,
+    /// replicas_max, spike_met_after_s (until there were enough pods).
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub expect: Vec<Expectation>,
 }

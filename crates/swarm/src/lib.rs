@@ -3,7 +3,7 @@
 //! It shares the machine with the servers that it measures, so that its own CPU time per snapshot must be small: a
 //! thread with one epoll instance reads all sockets (`engine`, `conn`, `frame`), skims what a player needs of a
 //! snapshot (`seen`), and everything slow is left to a dialer. What it measures is told in `play`, `idle`, `api`,
-//! `chat` and `floor`.
+//! `chat`, `hpa` and `floor`.
 //!
 //! Nothing that a server does ends a run: errors are counted by their codes.
 
@@ -17,6 +17,7 @@ mod engine;
 pub mod expect;
 pub mod floor;
 mod frame;
+pub mod hpa;
 pub mod idle;
 pub mod nodes;
 pub mod play;
@@ -57,6 +58,11 @@ pub async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Chat(args) => {
             let report = chat::chat(args).await?;
+            print!("{}", report.table());
+            finish(args.target.json.as_deref(), &report, &report.shortfalls)
+        }
+        Command::Hpa(args) => {
+            let report = hpa::hpa(args).await?;
             print!("{}", report.table());
             finish(args.target.json.as_deref(), &report, &report.shortfalls)
         }

@@ -36,6 +36,7 @@ pub fn router_beside(edges: impl Fn() -> Vec<String> + Clone + Send + Sync + 'st
         .add_alias("/watch/{match}", "/index.html")
         .add_alias("/match/{match}", "/index.html")
         .add_alias("/replay/{match}", "/index.html")
+        .add_alias("/player/{player}", "/index.html")
         .add_alias("/account", "/index.html")
         .add_alias("/leaderboard", "/index.html")
         .add_alias("/docs", "/index.html")

@@ -4,7 +4,7 @@
 //!  Redis ──mailbox──▶ tick thread (tick_loop, shard, host) ──bundles──▶ Redis
 //!                        │ effects          ▲ answers
 //!                        ▼                  │
-//!                     persist (Postgres, cache), matchmaker, sweeper: tasks of the runtime
+//!                     persist (Postgres, cache), directors: tasks of the runtime
 //! ```
 //!
 //! The tick thread owns every match. It waits for its next deadline and for nothing else: what takes time is an
@@ -21,6 +21,7 @@ mod matchmaker;
 mod metrics;
 mod pacing;
 mod persist;
+mod retention;
 mod shard;
 #[cfg(test)]
 mod shard_tests;
@@ -30,7 +31,7 @@ mod tick_loop;
 
 use std::{io, thread, time::Duration};
 
-pub use config::WorkerConfig;
+pub use config::{RetentionConfig, WorkerConfig};
 use rally_fabric::{Fabric, LiveMatch, Pairs};
 use rally_protocol::cluster::BundleKeys;
 use rally_room::RoomSettings;
@@ -41,8 +42,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    effect::Answer, host::HostConfig, matchmaker::Matchmaker, metrics::Metrics, persist::Persister, shard::Shard,
-    sweeper::Sweeper, tick_loop::TickLoop,
+    effect::Answer, host::HostConfig, matchmaker::Matchmaker, metrics::Metrics, persist::Persister,
+    retention::Retention, shard::Shard, sweeper::Sweeper, tick_loop::TickLoop,
 };
 
 /// Effects on their way; beyond it they wait with the tick thread.
@@ -138,6 +139,8 @@ pub async fn run(config: WorkerConfig, ports: Ports) -> Result<(), WorkerError> 
     }
     tasks.spawn(pass_on(moves, answers_to.clone()));
     tasks.spawn(tell_live(fabric.clone(), live));
+    let (of_fabric, of_store, of_drain) = (fabric.clone(), store.clone(), drain.clone());
+    tasks.spawn(Retention { fabric: of_fabric, store: of_store, config: config.retention, drain: of_drain }.run());
     tasks.spawn(Sweeper::new(fabric, store, owner, drain.clone()).run());
     tasks.close();
 

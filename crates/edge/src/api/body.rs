@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     body::Body as RawBody,
-    extract::{FromRequest, Request},
+    extract::{FromRequest, OptionalFromRequest, Request},
 };
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -98,6 +98,18 @@ impl<T: ReadFields, S: Sync> FromRequest<S> for Body<T> {
     }
 }
 
+/// A body that may be left out altogether.
+impl<T: ReadFields, S: Sync> OptionalFromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Problem> {
+        if !request.headers().contains_key(header::CONTENT_TYPE) {
+            return Ok(None);
+        }
+        <Self as FromRequest<S>>::from_request(request, state).await.map(Some)
+    }
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
@@ -174,7 +186,8 @@ mod tests {
             .body(RawBody::from_stream(drops))
             .expect("a request");
         let started = tokio::time::Instant::now();
-        let Err(problem) = Body::<NewMatchRequest>::from_request(request, &()).await else { panic!("a body") };
+        let read = <Body<NewMatchRequest> as FromRequest<()>>::from_request(request, &());
+        let Err(problem) = read.await else { panic!("a body") };
         assert_eq!(serde_json::to_value(problem.body()).expect("JSON")["status"], 408);
         assert_eq!(started.elapsed(), BODY_WITHIN);
     }

@@ -92,6 +92,16 @@ impl From {
     pub(crate) fn away(&self) -> Option<&str> {
         self.away.as_deref()
     }
+
+    /// The same, where it counts for pages of ours only, as the refresh token does.
+    pub(crate) fn away_to_own_page(&self) -> Result<Option<&str>, Problem> {
+        match &self.away {
+            Some(_) if !self.own_page => {
+                Err(Problem::new(ErrorCode::Forbidden, "this origin may not use the cookie of this site"))
+            }
+            away => Ok(away.as_deref()),
+        }
+    }
 }
 
 impl FromRequestParts<Api> for From {

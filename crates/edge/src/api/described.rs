@@ -13,8 +13,8 @@ use super::{
     types::{
         Befriend, Census, ChatMessageView, ForgotRequest, Friends, GuestRequest, Leaderboard, LoginRequest,
         LogoutRequest, MatchCreated, MatchEvents, MatchView, Matches, Me, NewMatchRequest, OauthSites, OauthStart,
-        Page, PatchMe, Proof, PublicUser, RecoverRequest, RecoveryCodes, RefreshRequest, RegisterRequest, Replay,
-        ReplayShown, Sessions, ShowRequest, SignedIn, SomeUser, TotpCode, TotpEnrolment, UserStats, Users,
+        OwnAccount, Page, PatchMe, Proof, PublicUser, RecoverRequest, RecoveryCodes, RefreshRequest, RegisterRequest,
+        Replay, ReplayShown, Sessions, ShowRequest, SignedIn, SomeUser, TotpCode, TotpEnrolment, UserStats, Users,
     },
 };
 
@@ -102,10 +102,19 @@ pub(super) fn operations() -> Vec<Operation> {
             .takes::<TotpCode>()
             .gives_nothing(),
         op("GET", "/auth/oauth", SIGN_IN, "Other sites by which one can sign in.").gives::<OauthSites>(200),
+        op("POST", "/auth/oauth/confirm", SIGN_IN, "The second factor, after coming back from another site.")
+            .takes::<TotpCode>()
+            .gives::<SignedIn>(200)
+            .refuses([401, 403]),
+        op("DELETE", "/auth/oauth/{provider}", SIGN_IN, "Signs in by that site no more, and ends all other logins.")
+            .takes::<schemas::PerhapsProof>()
+            .gives_nothing()
+            .refuses([404]),
         op("GET", "/auth/oauth/{provider}/start", SIGN_IN, "Sends a browser to that site.")
             .leads_elsewhere()
             .refuses([404]),
         op("POST", "/auth/oauth/{provider}/start", SIGN_IN, "Says where to send the browser; whoever asks is linked.")
+            .may_take::<schemas::PerhapsProof>()
             .gives::<OauthStart>(200)
             .refuses([401, 404]),
         op("GET", "/auth/oauth/{provider}/callback", SIGN_IN, "Where that site sends the browser back to.")
@@ -140,9 +149,10 @@ pub(super) fn operations() -> Vec<Operation> {
             .takes::<PatchMe>()
             .gives::<Me>(200)
             .refuses([409]),
-        op("DELETE", "/users/me", PEOPLE, "Forgets oneself.").takes::<schemas::DeleteRequest>().gives_nothing(),
+        op("DELETE", "/users/me", PEOPLE, "Forgets oneself.").takes::<schemas::PerhapsProof>().gives_nothing(),
         op("GET", "/users/me/export", PEOPLE, "All that is kept of oneself, but for secrets, as a file.")
             .gives::<schemas::Export>(200),
+        op("GET", "/users/me/account", PEOPLE, "By what one signs in, and where letters go.").gives::<OwnAccount>(200),
         op("PUT", "/users/me/avatar", PEOPLE, "Sets one's picture, of up to 512 KiB.")
             .takes_bytes(&["image/png", "image/jpeg", "image/webp"])
             .gives_nothing(),

@@ -1,12 +1,15 @@
 //! The address that letters go to, and the letter for a lost password.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use http::StatusCode;
+use rally_fabric::SharedRate;
 use rally_protocol::client::v1::ErrorCode;
 
 use super::{
     Api,
-    attempts::Attempt,
+    attempts::{Attempt, allowed},
     body::Body,
     caller::{Caller, From},
     codes,
@@ -16,6 +19,16 @@ use super::{
 use crate::{
     error::Problem,
     mail::{CODE_FOR, Letter, Mail},
+};
+
+/// Letters to addresses that somebody wants to have: three at once, then one in ten minutes, of an account and to an
+/// address. Who has an account could flood somebody else's letter box otherwise.
+const LETTERS: SharedRate = SharedRate {
+    name: "letters",
+    interval: Duration::from_secs(10 * 60),
+    burst: 3,
+    growth_max: 1,
+    remember: Duration::ZERO,
 };
 
 fn mail(api: &Api) -> Result<&Mail, Problem> {
@@ -48,6 +61,9 @@ pub(super) async fn put(
     let mail = mail(&api)?;
     let code = codes::generate::<10>();
     let address = request.email.to_ascii_lowercase();
+    for whose in [user.id.to_string(), address.clone()] {
+        allowed("letters", api.fabric.limits().charge(&LETTERS, &whose).await)?;
+    }
     api.store.offer_email_code(user.id, &address, &code.hash, CODE_FOR).await?;
     mail.send(Letter::Confirm { name: user.name, address, code: code.text });
     Ok(StatusCode::NO_CONTENT)

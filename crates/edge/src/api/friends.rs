@@ -6,7 +6,7 @@ use axum::{
 };
 use http::StatusCode;
 use rally_protocol::client::v1::{ErrorCode, UserInfo};
-use rally_store::{Acquaintance, BefriendError, Befriended, Notification, NotificationKind, UserKind};
+use rally_store::{Acquaintance, BefriendError, Befriended, Blocked, Notification, NotificationKind, UserKind};
 use rally_units::UserId;
 
 use super::{
@@ -146,10 +146,12 @@ pub(super) async fn block(
     caller: Caller,
     Body(SomeUser { user: other }): Body<SomeUser>,
 ) -> Result<StatusCode, Problem> {
-    if !api.store.block(caller.user.id, other).await? {
-        return Err(no_user());
+    match api.store.block(caller.user.id, other).await? {
+        Blocked::Parted => tell_both(&api, &caller.user, other, "removed").await,
+        // Who is blocked is not to know it.
+        Blocked::Apart => {}
+        Blocked::Refused => return Err(no_user()),
     }
-    tell_both(&api, &caller.user, other, "removed").await;
     tell(&api, &PeopleNews::Blocks(caller.user.id)).await;
     Ok(StatusCode::NO_CONTENT)
 }

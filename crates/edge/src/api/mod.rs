@@ -161,6 +161,8 @@ fn routes() -> Vec<Route> {
     route!(PUT put "/auth/email", Account, Auth, email::put);
     route!(POST post "/auth/email/confirm", Account, Auth, email::confirm);
     route!(GET get "/auth/oauth", Anybody, Auth, oauth::sites);
+    route!(POST post "/auth/oauth/confirm", Anybody, Auth, oauth::confirm);
+    route!(DELETE delete "/auth/oauth/{provider}", Account, Auth, oauth::unlink);
     route!(GET get "/auth/oauth/{provider}/start", Anybody, Auth, oauth::go);
     route!(POST post "/auth/oauth/{provider}/start", Anybody, Auth, oauth::start);
     route!(GET get "/auth/oauth/{provider}/callback", Anybody, Auth, oauth::callback);
@@ -173,6 +175,7 @@ fn routes() -> Vec<Route> {
     route!(PATCH patch "/users/me", Signed, Read, users::patch);
     route!(DELETE delete "/users/me", Signed, Read, users::delete);
     route!(GET get "/users/me/export", Signed, Read, export::get);
+    route!(GET get "/users/me/account", Account, Read, oauth::own);
     route!(PUT put "/users/me/avatar", Signed, Read, avatars::put);
     route!(DELETE delete "/users/me/avatar", Signed, Read, avatars::delete);
     route!(GET get "/users/{id}", Signed, Read, users::get);

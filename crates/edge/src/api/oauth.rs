@@ -1,4 +1,7 @@
-//! Signing in by another site: sending browsers there, and taking them in when they come back.
+//! Signing in by another site: sending browsers there, taking them in when they come back, and asking for the second
+//! factor of who has one.
+
+use std::time::Duration;
 
 use axum::{
     Json,
@@ -7,24 +10,33 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use rally_protocol::client::v1::ErrorCode;
-use rally_store::{Identity, RegisterError, User};
+use rally_store::{Identity, RegisterError, Unlinked, User};
 use rally_units::UserId;
 
 use super::{
     Api,
-    auth::SignIn,
+    attempts::Attempt,
+    auth::{SignIn, second_factor},
+    body::Body,
     caller::{Caller, From},
     codes,
+    password::prove,
     query::Query,
-    types::{OauthCallback, OauthSite, OauthSites, OauthStart},
+    types::{
+        LinkedSite, OauthCallback, OauthSite, OauthSites, OauthStart, OwnAccount, PerhapsProof, Proof, TotpCode,
+        Username,
+    },
 };
 use crate::{
     error::Problem,
-    oauth::{AWAY_FOR, Away, Departure, Oauth, OauthError, Person, another_name, hashed, name_like},
+    oauth::{AWAY_FOR, Away, Departure, Oauth, OauthError, Person, Site, another_name, hashed, name_like, random_text},
 };
 
 /// Names that are tried for a new account.
 const NAMES_TRIED: usize = 5;
+
+/// How long somebody may look for the code of an authenticator.
+const CODE_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 /// Where browsers go afterwards; the page says the rest.
 const PAGE: &str = "/account";
@@ -40,8 +52,8 @@ fn none() -> Problem {
     Problem::new(ErrorCode::NotFound, "nobody signs in by that site here")
 }
 
-async fn leave(api: &Api, site: &str, user: Option<UserId>) -> Result<Departure, Problem> {
-    let departure = api.oauth.as_deref().and_then(|oauth| oauth.depart(site, user)).ok_or_else(none)?;
+async fn leave(api: &Api, site: &str, user: Option<UserId>, proved: bool) -> Result<Departure, Problem> {
+    let departure = api.oauth.as_deref().and_then(|oauth| oauth.depart(site, user, proved)).ok_or_else(none)?;
     // Writing these fields to memory cannot fail.
     let away = serde_json::to_vec(&departure.away).unwrap_or_default();
     api.fabric.once().put(&key(&departure.state), away.into(), AWAY_FOR).await.map_err(away_with)?;
@@ -58,19 +70,30 @@ fn key(state: &str) -> String {
 }
 
 /// Says where to send the browser. Whoever asks with an access token is linked: a guest becomes an account, an account
-/// can sign in so from then on.
+/// can sign in so from then on. It proves that it means it: a token that was stolen for a quarter of an hour must not
+/// become a way in for good.
 pub(super) async fn start(
     State(api): State<Api>,
     caller: Option<Caller>,
+    from: From,
     Path(site): Path<String>,
+    request: Option<Body<PerhapsProof>>,
 ) -> Result<Response, Problem> {
-    let Departure { url, cookie, .. } = leave(&api, &site, caller.map(|caller| caller.user.id)).await?;
+    if !api.oauth.as_deref().is_some_and(|oauth| oauth.has(&site)) {
+        return Err(none());
+    }
+    let proof = request.map_or(Proof { password: None, totp: None }, |Body(PerhapsProof(proof))| proof);
+    let (user, proved) = match caller {
+        Some(caller) if !caller.user.guest => (Some(prove(&api, caller, &from, proof).await?.user.id), true),
+        caller => (caller.map(|caller| caller.user.id), false),
+    };
+    let Departure { url, cookie, .. } = leave(&api, &site, user, proved).await?;
     Ok(with_cookie(&api, &cookie, (no_store(), Json(OauthStart { url })).into_response()))
 }
 
 /// Sends the browser there.
 pub(super) async fn go(State(api): State<Api>, Path(site): Path<String>) -> Result<Response, Problem> {
-    let Departure { url, cookie, .. } = leave(&api, &site, None).await?;
+    let Departure { url, cookie, .. } = leave(&api, &site, None, false).await?;
     Ok(with_cookie(&api, &cookie, redirect(&url)))
 }
 
@@ -100,29 +123,131 @@ pub(super) async fn callback(
     let oauth = api.oauth.clone().ok_or_else(none)?;
     let outcome = take_in(&api, &oauth, &from, &site, query).await;
     let label = match &outcome {
+        Ok(Arrived { asks: true, .. }) => "asks_code",
         Ok(_) => "signed_in",
         Err(problem) => problem.code(),
     };
     metrics::counter!("rally_oauth_callbacks_total", "outcome" => label).increment(1);
-    let mut response = match outcome {
-        Ok(user) => {
+    match outcome {
+        Ok(Arrived { user, asks: true }) => {
+            let ticket = wait_for_code(&api, user.id).await?;
+            let mut response = redirect(&format!("{PAGE}?code_for={site}"));
+            if let Some(cookie) = api.cookie.keep_away(&ticket, CODE_WITHIN.as_secs()) {
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+            Ok(response)
+        }
+        Ok(Arrived { user, asks: false }) => {
             let signed_in = SignIn::of(user).in_cookie(true).begin(&api, &from).await?;
             let mut response = redirect(&format!("{PAGE}?by={site}"));
             // Of the answer only the cookie is for a browser that is on its way.
             for cookie in signed_in.headers().get_all(header::SET_COOKIE) {
                 response.headers_mut().append(header::SET_COOKIE, cookie.clone());
             }
-            response
+            Ok(without_away(&api, response))
         }
-        Err(problem) => redirect(&format!("{PAGE}?failed={}", problem.code())),
-    };
+        Err(problem) => Ok(without_away(&api, redirect(&format!("{PAGE}?failed={}", problem.code())))),
+    }
+}
+
+/// What the browser was given to take along has served.
+fn without_away(api: &Api, mut response: Response) -> Response {
     if let Some(cookie) = api.cookie.keep_away("", 0) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
-    Ok(response)
+    response
 }
 
-async fn take_in(api: &Api, oauth: &Oauth, from: &From, site: &str, query: OauthCallback) -> Result<User, Problem> {
+/// Somebody whom another site has named.
+struct Arrived {
+    user: User,
+    /// Whether the second factor is asked for.
+    asks: bool,
+}
+
+fn ticket_key(ticket: &str) -> String {
+    format!("oauth_code:{}", hashed(ticket))
+}
+
+/// Keeps who has come as far as the second factor; by what the browser gets for it, it goes on.
+async fn wait_for_code(api: &Api, user: UserId) -> Result<String, Problem> {
+    let ticket = random_text();
+    let user = user.to_string().into_bytes();
+    api.fabric.once().put(&ticket_key(&ticket), user.into(), CODE_WITHIN).await.map_err(away_with)?;
+    Ok(ticket)
+}
+
+/// The second factor of somebody who has come back from another site.
+pub(super) async fn confirm(
+    State(api): State<Api>,
+    from: From,
+    Body(request): Body<TotpCode>,
+) -> Result<Response, Problem> {
+    let stranger =
+        || Problem::unauthenticated("sign in by the other site first, and give the code within five minutes");
+    let key = ticket_key(from.away_to_own_page()?.ok_or_else(stranger)?);
+    let kept = api.fabric.once().look(&key).await.map_err(away_with)?.ok_or_else(stranger)?;
+    let user = std::str::from_utf8(&kept).ok().and_then(|id| id.parse().ok()).ok_or_else(stranger)?;
+    let credentials = api.store.credentials_of(user).await?.ok_or_else(stranger)?;
+    // Names of accounts have this form.
+    let name = Username::try_from(credentials.user.name.clone()).map_err(|_| Problem::internal())?;
+    let attempt = Attempt::begin(&api, &name, from.address).await?;
+    second_factor(&api, &credentials, Some(&request.code)).await?;
+    // Of two that come at the same time one gets in.
+    api.fabric.once().take(&key).await.map_err(away_with)?.ok_or_else(stranger)?;
+    attempt.succeeded().await;
+    let response = SignIn::of(credentials.user).in_cookie(true).begin(&api, &from).await?;
+    Ok(without_away(&api, response))
+}
+
+/// Lets the caller no more sign in by a site, and ends all other logins, which may have come by it.
+pub(super) async fn unlink(
+    State(api): State<Api>,
+    caller: Caller,
+    from: From,
+    Path(site): Path<String>,
+    Body(PerhapsProof(proof)): Body<PerhapsProof>,
+) -> Result<StatusCode, Problem> {
+    let login = caller.login;
+    let user = prove(&api, caller, &from, proof).await?.user.id;
+    match api.store.unlink_identity(user, &site).await? {
+        Unlinked::Done => {
+            api.end_logins(user, login).await?;
+            Ok(StatusCode::NO_CONTENT)
+        }
+        Unlinked::LastWayIn => {
+            Err(Problem::new(ErrorCode::Forbidden, "it is your only way in; set a password or add another site first"))
+        }
+        Unlinked::NotLinked => Err(Problem::new(ErrorCode::NotFound, "you do not sign in by that site")),
+    }
+}
+
+/// By what the caller signs in, and where letters go.
+pub(super) async fn own(State(api): State<Api>, caller: Caller) -> Result<Json<OwnAccount>, Problem> {
+    let user = caller.account()?.user.id;
+    let (credentials, email, linked) =
+        tokio::join!(api.store.credentials_of(user), api.store.own_email(user), api.store.identities(user));
+    let credentials = credentials?.ok_or_else(|| Problem::unauthenticated("the account is gone"))?;
+    let label = |name: &str| {
+        let site = Site::ALL.into_iter().find(|site| site.as_str() == name);
+        site.map_or(name.to_owned(), |site| site.label().to_owned())
+    };
+    let linked = linked?.into_iter().map(|one| LinkedSite {
+        label: label(&one.provider),
+        name: one.provider,
+        email: one.email,
+        since: one.since,
+    });
+    Ok(Json(OwnAccount {
+        email: email?,
+        writes_letters: api.mail.is_some(),
+        has_password: !credentials.password_hash.is_empty(),
+        has_totp: credentials.totp_secret.is_some(),
+        linked: linked.collect(),
+    }))
+}
+
+async fn take_in(api: &Api, oauth: &Oauth, from: &From, site: &str, query: OauthCallback) -> Result<Arrived, Problem> {
     let stranger = || Problem::unauthenticated("this browser was not sent there, or too long ago");
     let kept = api.fabric.once().take(&key(&query.state)).await.map_err(away_with)?.ok_or_else(stranger)?;
     let away: Away = serde_json::from_slice(&kept).map_err(|_| stranger())?;
@@ -138,10 +263,15 @@ async fn take_in(api: &Api, oauth: &Oauth, from: &From, site: &str, query: Oauth
             OauthError::Refused(reason) => Problem::unauthenticated(reason),
         }
     })?;
-    account_of(api, site, person, away.user).await
+    let user = account_of(api, site, person, &away).await?;
+    let has_factor = api.store.credentials_of(user.id).await?.is_some_and(|own| own.totp_secret.is_some());
+    // Who left as this account has been asked already.
+    let asks = has_factor && !(away.proved && away.user == Some(user.id));
+    Ok(Arrived { user, asks })
 }
 
-async fn account_of(api: &Api, site: &str, person: Person, user: Option<UserId>) -> Result<User, Problem> {
+async fn account_of(api: &Api, site: &str, person: Person, away: &Away) -> Result<User, Problem> {
+    let user = away.user;
     let Person { subject, name, email } = person;
     let identity = Identity { provider: site, subject: &subject, email: email.as_deref() };
     if let Some(known) = api.store.user_of_identity(identity).await? {
@@ -156,6 +286,10 @@ async fn account_of(api: &Api, site: &str, person: Person, user: Option<UserId>)
     if let Some(user) = user
         && let Some(credentials) = api.store.credentials_of(user).await?
     {
+        // A guest that left, and has become an account since.
+        if !away.proved {
+            return Err(Problem::new(ErrorCode::Forbidden, "add that site once more, as your account"));
+        }
         let linked = api.store.link_identity(user, identity).await?;
         let taken = || Problem::new(ErrorCode::Forbidden, "your account has an identity of that site already");
         return if linked { Ok(credentials.user) } else { Err(taken()) };

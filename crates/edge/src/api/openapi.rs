@@ -55,6 +55,15 @@ impl Operation {
         self
     }
 
+    /// Takes an object of JSON, or nothing.
+    pub(super) fn may_take<T: ToSchema>(mut self) -> Self {
+        self = self.takes::<T>();
+        if let Some(body) = &mut self.body {
+            body["required"] = false.into();
+        }
+        self
+    }
+
     /// Takes bytes of these kinds.
     pub(super) fn takes_bytes(mut self, kinds: &[&str]) -> Self {
         let content: Map<String, Value> = kinds.iter().map(|kind| ((*kind).to_owned(), json!({}))).collect();

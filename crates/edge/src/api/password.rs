@@ -19,26 +19,35 @@ use rally_store::Credentials;
 /// How long a sign-in by another site stands in for a password.
 const NEW_FOR: SignedDuration = SignedDuration::from_mins(10);
 
-/// Proves once more that the caller is the owner of the account, before something that cannot be undone.
+/// Proves once more that the caller is the owner of the account, before something that cannot be undone: by the password,
+/// or where there is none by a sign-in that is new, and by the second factor where there is one.
 pub(super) async fn prove(api: &Api, caller: Caller, from: &From, proof: Proof) -> Result<Credentials, Problem> {
     let caller = caller.account()?;
     let gone = || Problem::unauthenticated("the account is gone");
     let credentials = api.store.credentials_of(caller.user.id).await?.ok_or_else(gone)?;
-    if credentials.password_hash.is_empty() {
+    let has_password = !credentials.password_hash.is_empty();
+    if !has_password {
         // There is none to be given. Who has signed in by the other site just now has proved as much.
         let logins = api.store.logins(caller.user.id).await?;
         let own = logins.iter().find(|login| caller.login == Some(login.id));
         let is_new = own.is_some_and(|own| Timestamp::now().duration_since(own.created_at) < NEW_FOR);
-        let again = || Problem::unauthenticated("sign in again by the other site, then do it within ten minutes");
-        return if is_new { Ok(credentials) } else { Err(again()) };
+        if !is_new {
+            return Err(Problem::unauthenticated("sign in again by the other site, then do it within ten minutes"));
+        }
+    }
+    let Proof { password, totp } = proof;
+    if has_password && password.is_none() {
+        return Err(Problem::field("password", "missing"));
     }
     // Names of accounts have this form.
     let name = Username::try_from(credentials.user.name.clone()).map_err(|_| Problem::internal())?;
     let attempt = Attempt::begin(api, &name, from.address).await?;
-    if !api.passwords.verify(proof.password, Some(credentials.password_hash.clone())).await? {
+    if let Some(password) = password.filter(|_| has_password)
+        && !api.passwords.verify(password, Some(credentials.password_hash.clone())).await?
+    {
         return Err(Problem::unauthenticated("the password is wrong"));
     }
-    second_factor(api, &credentials, proof.totp.as_deref()).await?;
+    second_factor(api, &credentials, totp.as_deref()).await?;
     attempt.succeeded().await;
     Ok(credentials)
 }

@@ -76,10 +76,10 @@ pub(crate) struct Problem {
     r#match: Option<rally_units::MatchId>,
 }
 
-/// What proves once more that one is oneself; guests have nothing of the kind.
+/// What proves once more that one is oneself; guests, and who signs in by other sites only, have no password.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "it is described, never made")]
-pub(crate) struct DeleteRequest {
+pub(crate) struct PerhapsProof {
     /// The password, of accounts.
     #[schema(format = Password, max_length = 256)]
     password: Option<String>,

@@ -19,7 +19,7 @@ use super::{
     matches::queue_status,
     password::prove,
     query::Query,
-    types::{DeleteRequest, Me, PatchMe, PublicUser, RatingPoint, Settings, UserSearch, UserStats, Users},
+    types::{Me, PatchMe, PerhapsProof, PublicUser, RatingPoint, Settings, UserSearch, UserStats, Users},
 };
 use crate::{error::Problem, social::PeopleNews};
 
@@ -69,12 +69,11 @@ pub(super) async fn delete(
     State(api): State<Api>,
     caller: Caller,
     from: From,
-    Body(request): Body<DeleteRequest>,
+    Body(PerhapsProof(proof)): Body<PerhapsProof>,
 ) -> Result<StatusCode, Problem> {
     let user = caller.user.id;
     // What the token says may be older than the account.
     if api.store.credentials_of(user).await?.is_some() {
-        let proof = request.proof.ok_or_else(|| Problem::field("password", "missing"))?;
         let caller = Caller { user: rally_protocol::client::v1::UserInfo { guest: false, ..caller.user }, ..caller };
         prove(&api, caller, &from, proof).await?;
     }

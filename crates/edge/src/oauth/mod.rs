@@ -54,6 +54,9 @@ pub(crate) struct Away {
     pub(crate) browser: String,
     /// Who was signed in when it left: that user is linked.
     pub(crate) user: Option<UserId>,
+    /// Whether that one is an account, and proved to be its owner.
+    #[serde(default)]
+    pub(crate) proved: bool,
 }
 
 /// A browser that leaves.
@@ -119,6 +122,11 @@ impl Oauth {
         Ok(Self { sites, public_url, outbound: Outbound::new()?, keys: Mutex::default() })
     }
 
+    /// Whether there is a site of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.site(name).is_some()
+    }
+
     /// The sites.
     pub(crate) fn sites(&self) -> impl Iterator<Item = Site> {
         self.sites.iter().map(|site| site.site)
@@ -133,7 +141,7 @@ impl Oauth {
     }
 
     /// Sends a browser to a site; `None`: there is no such site.
-    pub(crate) fn depart(&self, name: &str, user: Option<UserId>) -> Option<Departure> {
+    pub(crate) fn depart(&self, name: &str, user: Option<UserId>, proved: bool) -> Option<Departure> {
         let config = self.site(name)?;
         let [state, nonce, verifier, cookie] = std::array::from_fn(|_| random_text());
         let mut url = Url::parse(&config.endpoints.authorize).ok()?;
@@ -146,7 +154,7 @@ impl Oauth {
             .append_pair("nonce", &nonce)
             .append_pair("code_challenge", &hashed(&verifier))
             .append_pair("code_challenge_method", "S256");
-        let away = Away { site: config.site.as_str().into(), nonce, verifier, browser: hashed(&cookie), user };
+        let away = Away { site: config.site.as_str().into(), nonce, verifier, browser: hashed(&cookie), user, proved };
         Some(Departure { url: url.into(), state, cookie, away })
     }
 
@@ -273,7 +281,7 @@ fn address(text: &str) -> Option<String> {
 }
 
 /// 32 random bytes as text.
-fn random_text() -> String {
+pub(crate) fn random_text() -> String {
     URL_SAFE_NO_PAD.encode(entropy::random_bytes::<32>())
 }
 

@@ -49,22 +49,22 @@ async fn refresh(browser: &Browser, token: &Value) -> Answer {
 }
 
 /// What an authenticator shows.
-struct Totp(totp_rs::Totp);
+pub(crate) struct Totp(totp_rs::Totp);
 
 impl Totp {
-    fn of(base32: &str) -> Self {
+    pub(crate) fn of(base32: &str) -> Self {
         let secret = Secret::try_from_base32(base32).unwrap();
         Self(Builder::new().with_secret(secret).with_account_name("ada").build().unwrap())
     }
 
     /// The code of the step that is so many after this one.
-    fn at(&self, steps: i64) -> String {
+    pub(crate) fn at(&self, steps: i64) -> String {
         let now_s = clock::wall_ms() / 1_000;
         self.0.generate(now_s.saturating_add_signed(steps * 30)).to_string()
     }
 
     /// None of those that are good now or soon.
-    fn wrong(&self) -> String {
+    pub(crate) fn wrong(&self) -> String {
         let good: Vec<_> = (-2..=2).map(|step| self.at(step)).collect();
         (0..).map(|n| format!("{n:06}")).find(|code| !good.contains(code)).unwrap()
     }

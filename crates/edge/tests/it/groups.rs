@@ -319,10 +319,14 @@ async fn players_and_those_who_watch_talk_apart() {
     eve.reads(&watchers).await;
     ada.says(&players, "for bob alone").await;
     assert_eq!(bob.hears().await.text, "for bob alone");
+    // Names are called among those who may read: of players by whoever plays, of accounts where all may watch.
+    ada.says(&players, "@bob and @eve").await;
+    assert_eq!(ada.hears().await.text, "for bob alone");
+    assert_eq!(ada.hears().await.mentions, [bob.id]);
+    assert_eq!(bob.hears().await.mentions, [bob.id]);
     eve.says(&watchers, "who will win?").await;
     assert_eq!(eve.hears().await.text, "who will win?", "the first thing that she hears");
     // Nor do players hear what is said of them, unless they want to.
     bob.says(&players, "for ada alone").await;
-    assert_eq!(ada.hears().await.text, "for bob alone");
     assert_eq!(ada.hears().await.text, "for ada alone");
 }

@@ -117,6 +117,16 @@ async fn a_letter_brings_another_password() {
     assert_eq!(confirm(&code).await.status, 204);
     assert_eq!(confirm(&code).await.fields(), ["code"], "it is good once");
 
+    // Nobody's letter box is flooded: of one account, or at one address.
+    let again = async || put_email(&ada, json!({ "email": "ada@rally.test", "password": GOOD })).await;
+    for _ in 0..2 {
+        assert_eq!(again().await.status, 204);
+        inbox.next().await;
+    }
+    let refused = again().await;
+    refused.problem(429, "rate_limited");
+    assert!(refused.header("retry-after").is_some());
+
     // Unknown, without an address, with one: answered alike; only the last gets a letter.
     for name in ["nobody_at_all", "Grace", "aDA"] {
         let answer = site.browser().post(FORGOT, &json!({ "username": name })).await;

@@ -1,8 +1,10 @@
 //! Signing in by another site, at one that does what the real ones do.
 
+use http::Method;
 use rally_edge::oauth::Site as Elsewhere;
 use serde_json::{Value, json};
 
+use crate::accounts::Totp;
 use crate::support::{
     Cluster,
     provider::{Provider, Someone, Wrong},
@@ -10,6 +12,9 @@ use crate::support::{
 };
 
 const PUBLIC: &str = "https://rally.example";
+const CONFIRM: &str = "/api/v1/auth/oauth/confirm";
+const OWN: &str = "/api/v1/users/me/account";
+const GOOD: &str = "correct horse battery staple";
 const REFRESH: &str = "/api/v1/auth/refresh";
 const OCTO: Someone = Someone { id: 583_231, login: "octo-cat", email: Some("Octo@Rally.test") };
 
@@ -75,6 +80,12 @@ impl Scene {
         let answer = page.post(REFRESH, &json!({})).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
+    }
+
+    /// The last step of who has a second factor, in a browser with this cookie.
+    async fn confirms(&self, cookie: &str, code: &str) -> Answer {
+        let page = self.site.browser().saying("cookie", cookie).saying("origin", PUBLIC);
+        page.post(CONFIRM, &json!({ "code": code })).await
     }
 
     async fn signed_in(&self, answer: &Value) -> Browser {
@@ -216,6 +227,97 @@ async fn a_guest_keeps_its_history_and_an_account_gets_another_way_in() {
             .len(),
         2
     );
+}
+
+async fn unlink(browser: &Browser, by: &str, proof: Value) -> Answer {
+    let json = Some(("content-type", "application/json"));
+    browser.send_with(Method::DELETE, &format!("/api/v1/auth/oauth/{by}"), json, proof.to_string().into()).await
+}
+
+#[tokio::test]
+async fn a_second_factor_is_asked_for_also_when_another_site_vouches() {
+    let scene = scene().await;
+    let octo = scene.signed_in(&scene.signs_in("github", &OCTO).await).await;
+    let enrolled = octo.post("/api/v1/auth/totp/enrol", &json!({ "password": "none" })).await.json();
+    let totp = Totp::of(enrolled["secret"].as_str().unwrap());
+    let confirmed = octo.post("/api/v1/auth/totp/confirm", &json!({ "code": totp.at(-1) })).await.json();
+    let papers = confirmed["recovery_codes"].as_array().unwrap().clone();
+    let paper = |n: usize| papers[n].as_str().unwrap().to_owned();
+
+    let sent = scene.leaves("github").await;
+    let answer = scene.returns(&sent, &scene.provider.agrees(&OCTO, &sent.url)).await;
+    assert_eq!((answer.status.as_u16(), answer.header("location")), (303, Some("/account?code_for=github")));
+    assert_eq!(cookie(&answer, "rally_refresh"), None, "not signed in yet");
+    let ticket = cookie(&answer, "rally_away").unwrap();
+    // A code of nobody, of a browser that was not there, from a page that is not ours.
+    scene.confirms(&ticket, &totp.wrong()).await.problem(401, "unauthenticated");
+    scene.confirms("__Secure-rally_away_test=made-up", &paper(0)).await.problem(401, "unauthenticated");
+    scene.confirms(&sent.cookie, &paper(0)).await.problem(401, "unauthenticated");
+    let elsewhere = scene.site.browser().saying("cookie", &ticket).saying("origin", "https://evil.example");
+    assert_eq!(elsewhere.post(CONFIRM, &json!({ "code": paper(0) })).await.status, 403);
+    let silent = scene.site.browser().saying("cookie", &ticket);
+    silent.post(CONFIRM, &json!({ "code": paper(0) })).await.problem(403, "forbidden");
+    // The right one, once.
+    let answer = scene.confirms(&ticket, &paper(0)).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["user"]["name"]), (200, &json!("octo_cat")));
+    assert!(cookie(&answer, "rally_refresh").is_some() && answer.json()["refresh_token"].is_null());
+    scene.confirms(&ticket, &paper(1)).await.problem(401, "unauthenticated");
+
+    // Nor does a new sign-in stand in for it: only both take it away.
+    octo.post("/api/v1/auth/totp/disable", &json!({ "password": "none" })).await.problem(401, "totp_required");
+    let both = json!({ "password": "none", "totp": paper(2) });
+    assert_eq!(octo.post("/api/v1/auth/totp/disable", &both).await.status, 204);
+    assert_eq!(scene.signs_in("github", &OCTO).await["user"]["name"], "octo_cat");
+}
+
+#[tokio::test]
+async fn an_account_adds_a_site_by_its_password_and_takes_it_away_again() {
+    let scene = scene().await;
+    let mut ada = scene.site.browser();
+    let made = ada.post("/api/v1/auth/register", &json!({ "username": "Ada", "password": GOOD })).await.json();
+    ada.token = made["access_token"].as_str().map(str::to_owned);
+    let start = "/api/v1/auth/oauth/github/start";
+    // Whoever has found a token does not have a way in for good.
+    assert_eq!(ada.post(start, &json!({})).await.fields(), ["password"]);
+    ada.post(start, &json!({ "password": "six blue lamps" })).await.problem(401, "unauthenticated");
+    let answer = ada.post(start, &json!({ "password": GOOD })).await;
+    let url = answer.json()["url"].as_str().unwrap().to_owned();
+    let sent = Sent { cookie: cookie(&answer, "rally_away").unwrap(), url };
+    assert_eq!(scene.arrives("github", &sent, &OCTO).await["user"], made["user"]);
+
+    let own = ada.get(OWN).await.json();
+    assert_eq!((&own["has_password"], &own["has_totp"], &own["email"]), (&json!(true), &json!(false), &json!(null)));
+    let linked = &own["linked"][0];
+    assert_eq!((&linked["name"], &linked["label"]), (&json!("github"), &json!("GitHub")));
+    assert_eq!(linked["email"], "octo@rally.test");
+
+    // All logins that may have come by it end with it, but for the one that asks.
+    let by_site = scene.signed_in(&scene.signs_in("github", &OCTO).await).await;
+    assert_eq!(unlink(&ada, "github", json!({})).await.fields(), ["password"]);
+    unlink(&ada, "google", json!({ "password": GOOD })).await.problem(404, "not_found");
+    assert_eq!(unlink(&ada, "github", json!({ "password": GOOD })).await.status, 204);
+    by_site.get(OWN).await.problem(401, "unauthenticated");
+    assert_eq!(ada.get(OWN).await.json()["linked"], json!([]));
+    assert_ne!(scene.signs_in("github", &OCTO).await["user"]["id"], made["user"]["id"], "somebody new");
+}
+
+#[tokio::test]
+async fn the_last_way_in_stays() {
+    let scene = scene().await;
+    let octo = scene.signed_in(&scene.signs_in("github", &OCTO).await).await;
+    unlink(&octo, "github", json!({})).await.problem(403, "forbidden");
+    let sent = scene.leaves_as(&octo, "42").await;
+    scene.arrives("42", &sent, &OCTO).await;
+    // Of two that are taken away at once one stays.
+    let (github, forty_two) = tokio::join!(unlink(&octo, "github", json!({})), unlink(&octo, "42", json!({})));
+    let mut statuses = [github.status.as_u16(), forty_two.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [204, 403]);
+    assert_eq!(octo.get(OWN).await.json()["linked"].as_array().unwrap().len(), 1);
+    let change = json!({ "password": "none", "new_password": GOOD });
+    assert_eq!(octo.post("/api/v1/auth/password", &change).await.status, 204);
+    let left = octo.get(OWN).await.json()["linked"][0]["name"].as_str().unwrap().to_owned();
+    assert_eq!(unlink(&octo, &left, json!({ "password": GOOD })).await.status, 204);
 }
 
 #[tokio::test]

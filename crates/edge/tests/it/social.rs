@@ -5,8 +5,8 @@ use std::{collections::HashSet, time::Duration};
 use rally_protocol::client::{
     codec::Encoding,
     v1::{
-        ChannelJoin, ChannelJoined, ChannelLeave, ChatEdit, ChatMessage, ChatSend, ErrorCode, Presence, Read,
-        ServerMessage, SetStatus, Status, Typing,
+        ChannelJoin, ChannelJoined, ChannelLeave, ChatEdit, ChatMessage, ChatSend, ErrorCode, JoinAs, Place, Presence,
+        Read, ServerMessage, SetStatus, Status, Typing,
     },
 };
 use rally_store::NewMessage;
@@ -272,6 +272,40 @@ async fn friends_see_where_one_is_on_however_many_devices() {
     assert_eq!(ada.presence(b).await.status, Status::Offline);
     eventually(LONG, async || cluster.store.profile(b).await.unwrap().unwrap().last_seen_at.is_some()).await;
     assert_eq!(eve.soon().await, None, "she is nobody's friend");
+}
+
+#[tokio::test]
+async fn a_change_is_seen_on_other_edges_within_two_seconds() {
+    let cluster = Cluster::start().await;
+    let (one, two) = (cluster.edge("edge-1").await, cluster.edge("edge-2").await);
+    let (a, b) = (cluster.guest("ada").await, cluster.guest("bob").await);
+    friends(&cluster, a, b).await;
+    let mut worker = cluster.worker("worker").await;
+    let match_id = crate::support::new_match();
+    worker.own(match_id).await;
+    let mut ada = at(&one, a).await;
+    let seen = async |ada: &mut Client, since: std::time::Instant| {
+        let seen = ada.presence(b).await;
+        assert!(since.elapsed() < Duration::from_secs(2), "{seen:?} after {:?}", since.elapsed());
+        (seen.status, seen.match_id)
+    };
+    let came = std::time::Instant::now();
+    let mut bob = at(&two, b).await;
+    assert_eq!(seen(&mut ada, came).await, (Status::Online, None));
+    for status in [Status::Away, Status::Busy, Status::Online] {
+        let said = std::time::Instant::now();
+        bob.say(SetStatus { status }).await;
+        assert_eq!(seen(&mut ada, said).await, (status, None));
+    }
+    // In a match, and which.
+    bob.ask_in(match_id, JoinAs::Player).await;
+    worker.let_in(match_id, Place::Left, 1).await;
+    bob.joined().await;
+    let joined = std::time::Instant::now();
+    assert_eq!(seen(&mut ada, joined).await, (Status::Online, Some(match_id)));
+    let left = std::time::Instant::now();
+    drop(bob);
+    assert_eq!(seen(&mut ada, left).await.0, Status::Offline);
 }
 
 #[tokio::test]

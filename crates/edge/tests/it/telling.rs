@@ -134,6 +134,26 @@ async fn nothing_comes_from_whom_one_blocks() {
 }
 
 #[tokio::test]
+async fn who_is_blocked_is_not_told_so() {
+    let cluster = Cluster::start().await;
+    let (one, two) = (cluster.site(Bounds::default()).await, cluster.site(Bounds::default()).await);
+    let (ada, mut bob) = (Person::at(&one, "ada").await, Person::at(&two, "bob").await);
+    let mut eve = Person::at(&two, "eve").await;
+    bob.does(Method::POST, "/friends/requests", json!({ "user": ada.id })).await;
+    for person in [&eve, &bob] {
+        ada.does(Method::POST, "/blocks", json!({ "user": person.id })).await;
+    }
+    let friend = |message: &ServerMessage| match message {
+        ServerMessage::Friend(friend) => Some((friend.user.id, friend.change.clone())),
+        _ => None,
+    };
+    // What there was between them has ended; that is all that is said.
+    assert_eq!(bob.ws.until(friend).await, (ada.id, "removed".to_owned()));
+    // The same edge has heard of both by then, in this order.
+    assert!(tokio::time::timeout(SOON, eve.ws.until(friend)).await.is_err());
+}
+
+#[tokio::test]
 async fn who_tells_not_how_far_he_has_read_does_not_see_it_either() {
     let cluster = Cluster::start().await;
     let (one, two) = (cluster.site(Bounds::default()).await, cluster.site(Bounds::default()).await);

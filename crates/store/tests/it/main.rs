@@ -11,6 +11,7 @@ mod migrations;
 mod outages;
 mod ownership;
 mod results;
+mod retention;
 mod searching;
 mod social;
 mod support;

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::support::{Fixture, duel, held, left_wins, match_id, owner, private, setup};
 
-fn goal(n: u32) -> MatchEvent {
+pub(crate) fn goal(n: u32) -> MatchEvent {
     MatchEvent { n, clock: SubStep(n * 240), kind: EventKind::Goal, data: json!({"scorer": "left", "y": 512.5}) }
 }
 
-fn segment(seed: u64, log_bytes: usize) -> ReplaySegment {
+pub(crate) fn segment(seed: u64, log_bytes: usize) -> ReplaySegment {
     ReplaySegment {
         seed,
         rules_version: 3,

@@ -1,5 +1,5 @@
 use rally_store::{
-    Appended, BefriendError, Befriended, FriendRequests, MESSAGES_MAX, Message, NewMessage, ProfileChange,
+    Appended, BefriendError, Befriended, Blocked, FriendRequests, MESSAGES_MAX, Message, NewMessage, ProfileChange,
 };
 use rally_units::UserId;
 use uuid::Uuid;
@@ -64,7 +64,8 @@ async fn who_wants_no_requests_gets_none() {
     }
     assert_eq!(t.store.befriend(b, a).await.unwrap(), Befriended::Requested);
 
-    assert!(t.store.block(c, a).await.unwrap() && t.store.block(c, a).await.unwrap());
+    assert_eq!(t.store.block(c, a).await.unwrap(), Blocked::Parted);
+    assert_eq!(t.store.block(c, a).await.unwrap(), Blocked::Apart);
     assert_eq!(t.store.friend_ids(c).await.unwrap(), [b], "the friendship has ended");
     for (one, other) in [(a, c), (c, a)] {
         assert!(matches!(t.store.befriend(one, other).await, Err(BefriendError::Refused)));
@@ -73,9 +74,28 @@ async fn who_wants_no_requests_gets_none() {
     assert!(t.store.may_meet(c, d).await.unwrap());
     assert_eq!(t.store.blocked_ids(c).await.unwrap(), [a]);
     assert_eq!(t.store.blocked(c).await.unwrap()[0].name, "guest_0");
-    assert!(!t.store.block(c, c).await.unwrap());
+    assert_eq!(t.store.block(c, c).await.unwrap(), Blocked::Refused);
     assert!(t.store.unblock(c, a).await.unwrap() && !t.store.unblock(c, a).await.unwrap());
     assert!(t.store.may_meet(a, c).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_request_does_not_slip_past_a_block() {
+    let t = setup().await;
+    let [a, b] = t.guests().await;
+    // As a request has the two that has looked for blocks and has not written yet.
+    let mut other = t.db.connect().await;
+    let request = other.transaction().await.unwrap();
+    let lock = "SELECT FROM users WHERE id IN ($1, $2) ORDER BY id FOR NO KEY UPDATE";
+    request.execute(lock, &[&a.as_uuid(), &b.as_uuid()]).await.unwrap();
+    let insert = "INSERT INTO friendships (low, high, requested_by) VALUES (least($1, $2), greatest($1, $2), $2)";
+    request.execute(insert, &[&a.as_uuid(), &b.as_uuid()]).await.unwrap();
+    let store = t.store.clone();
+    let block = tokio::spawn(async move { store.block(a, b).await });
+    t.until_one_waits_for_a_lock().await;
+    request.commit().await.unwrap();
+    assert_eq!(block.await.unwrap().unwrap(), Blocked::Parted);
+    assert_eq!(t.count("friendships").await, 0);
 }
 
 fn say(user: UserId, nonce: &str) -> NewMessage {

@@ -111,7 +111,14 @@ async fn names_mean_those_who_read_the_channel() {
     assert_eq!(named, [("guest_0".into(), a), ("guest_2".into(), c)]);
     assert_eq!(t.store.named_in("global", &names).await.unwrap(), [], "guests share names: accounts only");
     t.sql.batch_execute("UPDATE users SET kind = 'account', name = 'Ada' WHERE name = 'guest_2'").await.unwrap();
-    assert_eq!(t.store.named_in("global", &["ada".to_owned()]).await.unwrap(), [("ada".into(), c)]);
+    for everybodys in ["global".to_owned(), format!("watch:{}", Uuid::nil())] {
+        assert_eq!(t.store.named_in(&everybodys, &["ada".to_owned()]).await.unwrap(), [("ada".into(), c)]);
+    }
+    let played = t.create(duel(a, b)).await;
+    let mut named = t.store.named_in(&format!("match:{played}"), &names).await.unwrap();
+    named.sort_unstable();
+    assert_eq!(named.len(), 2, "its players: {named:?}");
+    assert_eq!(t.store.named_in(&format!("match:{}", Uuid::nil()), &names).await.unwrap(), []);
 }
 
 #[tokio::test]

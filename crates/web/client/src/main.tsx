@@ -8,7 +8,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { route, type Route } from "./router.ts";
 
-type Page = ComponentType<{ match: string }>;
+type Page = ComponentType<{ match: string; player: string }>;
 
 const PAGES: Record<Route["page"], () => Promise<{ default: Page }>> = {
   home: () => import("./pages/home.tsx"),
@@ -17,6 +17,7 @@ const PAGES: Record<Route["page"], () => Promise<{ default: Page }>> = {
   docs: () => import("./pages/docs.tsx"),
   match: () => import("./pages/match.tsx"),
   replay: () => import("./pages/replay.tsx"),
+  player: () => import("./pages/player.tsx"),
   talk: () => import("./pages/talk.tsx"),
   play: () => import("./pages/play.tsx"),
   watch: () => import("./pages/watch.tsx"),
@@ -51,9 +52,10 @@ function App() {
   }
   if (loaded === null || loaded.page !== now.page) return null;
   const match = "match" in now ? now.match : "";
+  const player = "player" in now ? now.player : "";
   return (
     <>
-      <loaded.Page key={match} match={match} />
+      <loaded.Page key={match + player} match={match} player={player} />
       <Over />
     </>
   );
@@ -76,6 +78,7 @@ const TITLES: Record<Route["page"], string> = {
   docs: "Rally – the API",
   match: "Rally – match",
   replay: "Rally – replay",
+  player: "Rally – player",
   talk: "Rally – talk",
   play: "Rally – play",
   watch: "Rally – watch",

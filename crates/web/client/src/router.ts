@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 
 export type Route =
   | { page: "home" | "account" | "leaderboard" | "docs" | "talk" }
+  | { page: "player"; player: string }
   | { page: "play" | "watch" | "match" | "replay"; match: string };
 
 export const route = signal<Route>(parse(location.pathname));
@@ -22,6 +23,8 @@ addEventListener("popstate", () => {
 export function parse(path: string): Route {
   const [, page, match] = /^\/(play|watch|match|replay)\/([^/]+)\/?$/.exec(path) ?? [];
   if (match !== undefined) return { page: page as "play" | "watch" | "match" | "replay", match };
+  const [, player] = /^\/player\/([^/]+)\/?$/.exec(path) ?? [];
+  if (player !== undefined) return { page: "player", player };
   const [, alone] = /^\/(account|leaderboard|docs|talk)\/?$/.exec(path) ?? [];
   return { page: (alone as "account" | "leaderboard" | "docs" | "talk" | undefined) ?? "home" };
 }

@@ -5,7 +5,7 @@ import { computed, signal } from "@preact/signals";
 import { talk as net, type Id } from "rally-sdk";
 
 import { listen, session, state } from "./app.ts";
-import { route } from "./router.ts";
+import { go, route } from "./router.ts";
 
 export const channels = signal<net.ChannelView[]>([]);
 export const invitations = signal<net.InvitationView[]>([]);
@@ -50,10 +50,18 @@ export function other(channel: string): Id | null {
   return channel.startsWith("direct:") ? channel.slice("direct:".length) : null;
 }
 
+/** Opens the channel that one has with somebody alone. */
+export function writeTo(id: Id, name: string): void {
+  names.value = { ...names.value, [id]: name };
+  chosen.value = `direct:${id}`;
+  go("/talk");
+}
+
 /** What a channel is called. */
 export function titleOf(channel: string): string {
   const alone = other(channel);
   if (alone !== null) return names.value[alone] ?? "Somebody";
+  if (/^(match|watch):/.test(channel)) return "A match";
   return channels.value.find(({ name }) => name === channel)?.title ?? (channel === "global" ? "Everybody" : "A group");
 }
 

@@ -16,6 +16,7 @@ test("paths and their pages", () => {
   expect(router.parse(`/watch/${ID}/`)).toEqual({ page: "watch", match: ID });
   expect(router.parse(`/replay/${ID}`)).toEqual({ page: "replay", match: ID });
   expect(router.parse("/talk")).toEqual({ page: "talk" });
+  expect(router.parse(`/player/${ID}`)).toEqual({ page: "player", player: ID });
   expect(router.parse("/play/a/b")).toEqual({ page: "home" });
 });
 

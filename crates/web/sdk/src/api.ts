@@ -17,6 +17,9 @@ export interface PublicUser {
   name: string;
   guest: boolean;
   rating: number;
+  created_at: string;
+  /** Null where it is not known. */
+  last_seen_at: string | null;
   avatar: string | null;
 }
 
@@ -26,6 +29,10 @@ export interface UserStats {
   matches: number;
   wins: number;
   losses: number;
+  goals_for: number;
+  goals_against: number;
+  /** In play. */
+  play_s: number;
   /** The oldest first. */
   rating_curve: RatingPoint[];
 }
@@ -236,6 +243,34 @@ export function searchUsers(name: string, token: string): Promise<{ items: Publi
 /** Asks for somebody's friendship, or accepts what that one has asked for. */
 export function befriend(user: Id, token: string): Promise<{ state: string }> {
   return post("", "/friends/requests", { user }, token);
+}
+
+/** Ends a friendship. */
+export function unfriend(user: Id, token: string): Promise<void> {
+  return call("DELETE", "", `/friends/${user}`, undefined, token);
+}
+
+/** Takes one's own request back, or declines somebody's. */
+export function declineFriend(user: Id, token: string): Promise<void> {
+  return call("DELETE", "", `/friends/requests/${user}`, undefined, token);
+}
+
+/** Whom one blocks. */
+export function blocks(token: string): Promise<{ items: FriendView[] }> {
+  return call("GET", "", "/blocks", undefined, token);
+}
+
+/** Nothing comes from this one any more; a friendship ends. */
+export function block(user: Id, token: string): Promise<void> {
+  return post("", "/blocks", { user }, token);
+}
+
+export function unblock(user: Id, token: string): Promise<void> {
+  return call("DELETE", "", `/blocks/${user}`, undefined, token);
+}
+
+export function userOf(user: Id, token: string): Promise<PublicUser> {
+  return call("GET", "", `/users/${user}`, undefined, token);
 }
 
 function post<T>(origin: string, path: string, body: unknown, token?: string): Promise<T> {

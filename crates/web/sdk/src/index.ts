@@ -3,6 +3,7 @@
 export * from "./api.ts";
 export { backoffMs } from "./backoff.ts";
 export * from "./connection.ts";
+export * as own from "./own.ts";
 export * from "./protocol/index.ts";
 export * from "./rally.ts";
 export { Rtt } from "./rtt.ts";

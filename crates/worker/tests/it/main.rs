@@ -4,4 +4,5 @@
 mod directors;
 mod outages;
 mod playing;
+mod retention;
 mod support;

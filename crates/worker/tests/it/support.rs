@@ -19,7 +19,7 @@ use rally_service::{clock, drain::Drain, entropy};
 use rally_store::{Store, StoreConfig, User};
 use rally_testkit::{Postgres, Redis, TestDb, eventually};
 use rally_units::{Epoch, Incarnation, MatchId, NodeId, SessionId, UserId};
-use rally_worker::{Ports, WorkerConfig, WorkerError};
+use rally_worker::{Ports, RetentionConfig, WorkerConfig, WorkerError};
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -30,6 +30,8 @@ pub(crate) struct Cluster {
     redis: Redis,
     pub(crate) db: TestDb,
     pub(crate) store: Store,
+    /// Of workers that are started from now on.
+    pub(crate) config: WorkerConfig,
 }
 
 pub(crate) struct Worker {
@@ -58,7 +60,8 @@ impl Cluster {
         let db = postgres.fresh_database().await;
         let store = Store::new(&StoreConfig::new(db.url().to_owned())).unwrap();
         store.migrate().await.unwrap();
-        Self { redis, db, store }
+        let config = WorkerConfig { matches_max: 100, score_to_win: 11, retention: RetentionConfig::FOR_EVER };
+        Self { redis, db, store, config }
     }
 
     async fn fabric(&self, name: &str, role: Role) -> (Fabric, Incarnation, DropGuard) {
@@ -81,7 +84,7 @@ impl Cluster {
             moves: mpsc::channel(1).1,
             drain: drain.clone(),
         };
-        let task = tokio::spawn(rally_worker::run(WorkerConfig { matches_max: 100, score_to_win: 11 }, ports));
+        let task = tokio::spawn(rally_worker::run(self.config, ports));
         Worker { fabric, drain, task, _shutdown: shutdown }
     }
 

@@ -10,8 +10,6 @@ import {
   friends,
   type FriendView,
   type Id,
-  matchesOf,
-  type MatchSummary,
   Refused,
   searchUsers,
   statsOf,
@@ -19,12 +17,14 @@ import {
   type UserStats,
 } from "rally-sdk";
 import { invite, sent } from "../duels.ts";
-import { go } from "../router.ts";
 import { Choice } from "../ui/choice.tsx";
 import { Curve } from "../ui/curve.tsx";
-import { Forgotten, OtherSites } from "../ui/other-ways.tsx";
+import { History } from "../ui/history.tsx";
+import { Arrival, Forgotten, OtherSites } from "../ui/other-ways.tsx";
+import { Person } from "../ui/person.tsx";
 import { Places } from "../ui/places.tsx";
 import { Privacy } from "../ui/privacy.tsx";
+import { SigningIn } from "../ui/signing-in.tsx";
 import { NAME } from "../ui/who.tsx";
 
 export default function Account() {
@@ -100,6 +100,7 @@ function Entrance({ guest, onCode }: { guest: UserInfo | null; onCode: (code: st
     }
   };
 
+  if (new URLSearchParams(location.search).has("code_for")) return <Arrival />;
   return (
     <form
       onSubmit={(event) => {
@@ -207,6 +208,7 @@ function Profile({ who }: { who: UserInfo }) {
       {now !== null && <Curve points={now.rating_curve} />}
       <Friends />
       <Privacy />
+      <SigningIn />
       <History who={who.id} />
     </>
   );
@@ -259,7 +261,7 @@ function Friends() {
       <ul>
         {list.value.map(({ user }) => (
           <li key={user.id}>
-            {user.name} <span class="hint">{presence.value[user.id] ?? ""}</span>
+            <Person who={user} /> <span class="hint">{presence.value[user.id] ?? ""}</span>
             {presence.value[user.id] !== undefined && (
               <button type="button" class="quiet" disabled={sent.value !== null} onClick={() => invite(user)}>
                 Duel
@@ -269,7 +271,7 @@ function Friends() {
         ))}
         {requests.value.map(({ user, direction }) => (
           <li key={user.id}>
-            {user.name} <span class="hint">{direction === "incoming" ? "asks for your friendship" : "asked"}</span>
+            <Person who={user} /> <span class="hint">{direction === "incoming" ? "asks for your friendship" : "asked"}</span>
             {direction === "incoming" && (
               <button type="button" class="quiet" onClick={() => void ask(user.id)}>
                 Accept
@@ -302,46 +304,6 @@ function Friends() {
         <button type="submit">Ask</button>
       </form>
       {said.value !== null && <p class="hint">{said.value}</p>}
-    </section>
-  );
-}
-
-function History({ who }: { who: Id }) {
-  const rows = useSignal<MatchSummary[]>([]);
-  const next = useSignal<string | null>(null);
-  const load = async (cursor: string | null) => {
-    const page = await matchesOf(who, cursor, await session.fresh()).catch(() => null);
-    if (page === null) return;
-    rows.value = cursor === null ? page.items : [...rows.value, ...page.items];
-    next.value = page.next;
-  };
-  useEffect(() => void load(null), [who]);
-  return (
-    <section class="history">
-      <h2>Matches</h2>
-      <ul>
-        {rows.value.map((match) => {
-          const own = match.players[0]?.user === who ? 0 : 1;
-          const other = match.players[1 - own]!;
-          const won = match.winner === (own === 0 ? "left" : "right");
-          return (
-            <li key={match.id} class={won ? "won" : "lost"}>
-              {won ? "Won" : "Lost"} {match.score[own]}:{match.score[1 - own]} against{" "}
-              {other.name ?? (other.bot === null ? "a friend" : `the ${other.bot} bot`)}
-              <span class="hint"> {match.mode}</span>
-              <button type="button" class="quiet" onClick={() => go(`/match/${match.id}`)}>
-                More about it
-              </button>
-            </li>
-          );
-        })}
-      </ul>
-      {rows.value.length === 0 && <p class="hint">None yet.</p>}
-      {next.value !== null && (
-        <button type="button" onClick={() => void load(next.value)}>
-          More
-        </button>
-      )}
     </section>
   );
 }

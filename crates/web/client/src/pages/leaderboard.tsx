@@ -6,6 +6,7 @@ import { useEffect } from "preact/hooks";
 import { explainError, session, user } from "../app.ts";
 import { leaderboard, type RankedUser, type Scope } from "rally-sdk";
 import { Choice } from "../ui/choice.tsx";
+import { Person } from "../ui/person.tsx";
 import { Places } from "../ui/places.tsx";
 
 const ORDERS: { value: "rating" | "wins"; label: string }[] = [
@@ -80,7 +81,9 @@ export default function Leaderboard() {
             {rows.value.map((row) => (
               <tr key={row.id} class={row.id === user.value?.id ? "you" : ""}>
                 <td>{row.rank ?? "–"}</td>
-                <th scope="row">{row.name}</th>
+                <th scope="row">
+                  <Person who={row} />
+                </th>
                 <td>{Math.round(row.rating)}</td>
                 <td>{row.wins}</td>
                 <td>{row.matches}</td>

@@ -8,6 +8,7 @@ import { HEIGHT } from "../game/rules.ts";
 import { eventsOf, matchOf, type MatchView, type RecordedEvent } from "rally-sdk";
 import { SIDES, isId } from "rally-sdk";
 import { go } from "../router.ts";
+import { Person } from "../ui/person.tsx";
 import { Places } from "../ui/places.tsx";
 import { NoSuchMatch } from "./play.tsx";
 
@@ -49,6 +50,12 @@ export default function MatchPage({ match }: { match: string }) {
 function nameAt(view: MatchView, side: number): string {
   const player = view.players[side];
   return player?.name ?? (player?.bot == null ? "Somebody" : `The ${player.bot} bot`);
+}
+
+function SomebodyAt({ view, side }: { view: MatchView; side: number }) {
+  const player = view.players[side];
+  if (player?.user == null || player.name === null) return <>{nameAt(view, side)}</>;
+  return <Person who={{ id: player.user, name: player.name }} />;
 }
 
 function Summary({ view }: { view: MatchView }) {
@@ -116,8 +123,11 @@ function Figures({ view }: { view: MatchView }) {
       <thead>
         <tr>
           <td />
-          <th scope="col">{nameAt(view, 0)}</th>
-          <th scope="col">{nameAt(view, 1)}</th>
+          {[0, 1].map((side) => (
+            <th scope="col" key={side}>
+              <SomebodyAt view={view} side={side} />
+            </th>
+          ))}
         </tr>
       </thead>
       <tbody>

@@ -5,9 +5,9 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 
 import { connection, explain, listen, state, user } from "../app.ts";
-import type { ChatMessage, ErrorMessage, Id, ServerMessage } from "rally-sdk";
+import type { ChatMessage, ErrorMessage, ServerMessage } from "rally-sdk";
 import { go } from "../router.ts";
-import { chosen, names } from "../talk.ts";
+import { writeTo } from "../talk.ts";
 import { Report } from "./report.tsx";
 import { NOTHING, parts, take, type Said } from "./said.ts";
 
@@ -110,13 +110,6 @@ export function Chat({ channel, moderates = false, placeholder = "Say something 
   );
 }
 
-/** Opens the channel that one has with somebody alone. */
-function writeTo(id: Id, name: string): void {
-  names.value = { ...names.value, [id]: name };
-  chosen.value = `direct:${id}`;
-  go("/talk");
-}
-
 function Message({ message, channel, moderates }: { message: ChatMessage; channel: string; moderates: boolean }) {
   const open = useSignal(false);
   const reporting = useSignal(false);
@@ -142,6 +135,9 @@ function Message({ message, channel, moderates }: { message: ChatMessage; channe
       {parts(message.text).map((part, i) => (part.isName ? <i key={i}>{part.text}</i> : part.text))}
       {open.value && (
         <span class="deeds">
+          <button type="button" class="quiet" onClick={() => go(`/player/${message.from.id}`)}>
+            Profile
+          </button>
           {!isOwn && (
             <button type="button" class="quiet" onClick={() => writeTo(message.from.id, message.from.name)}>
               Write to {message.from.name}

@@ -6,6 +6,7 @@ import { useEffect } from "preact/hooks";
 import { session, user } from "../app.ts";
 import { liveMatches, type LiveMatch } from "rally-sdk";
 import { go } from "../router.ts";
+import { Person } from "./person.tsx";
 
 const AGAIN_MS = 5_000;
 
@@ -33,7 +34,7 @@ export function Live() {
         {rows.value.slice(0, 8).map((one) => (
           <li key={one.id} class="split">
             <span>
-              {one.players[0].name} <b>{one.score.join(":")}</b> {one.players[1].name}{" "}
+              <Seated player={one.players[0]} /> <b>{one.score.join(":")}</b> <Seated player={one.players[1]} />{" "}
               <span class="hint">
                 {one.mode}
                 {one.viewers > 0 && `, ${one.viewers} watch`}
@@ -47,4 +48,8 @@ export function Live() {
       </ul>
     </section>
   );
+}
+
+function Seated({ player: { user: id, name } }: { player: LiveMatch["players"][number] }) {
+  return id === null ? name : <Person who={{ id, name }} />;
 }

@@ -3,7 +3,7 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { Refused, type SignInSite, forgot, leaveFor, recover, signInSites } from "rally-sdk";
+import { Refused, type SignInSite, forgot, leaveFor, own, recover, signInSites } from "rally-sdk";
 
 import { enter, explainError, session } from "../app.ts";
 
@@ -49,6 +49,52 @@ export function OtherSites() {
         </button>
       ))}
     </>
+  );
+}
+
+/** The last step of who comes back from another site and has a second factor. */
+export function Arrival() {
+  const code = useSignal("");
+  const wrong = useSignal<string | null>(null);
+  const confirm = async () => {
+    try {
+      await enter(own.confirmArrival(code.value));
+      history.replaceState(null, "", "/account");
+    } catch (error) {
+      wrong.value = error instanceof Refused && error.code === "unauthenticated" ? error.message : explainError(error);
+    }
+  };
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        void confirm();
+      }}
+    >
+      <p>The other site has said who you are.</p>
+      <div class="field-row">
+        <label for="arrival">Code of your authenticator</label>
+        <input
+          id="arrival"
+          type="text"
+          autocomplete="one-time-code"
+          maxLength={32}
+          value={code.value}
+          onInput={(event) => {
+            code.value = event.currentTarget.value.trim();
+          }}
+        />
+      </div>
+      {wrong.value !== null && (
+        <p class="notice bad" role="alert">
+          {wrong.value}
+        </p>
+      )}
+      <button type="submit" class="primary">
+        Enter
+      </button>
+      <a href="/account">Begin again</a>
+    </form>
   );
 }
 
