@@ -258,8 +258,10 @@ install_prometheus() {
         return
     }
     for deb in "$dir"/*.deb; do dpkg-deb -x "$deb" "$dir"; done
-    mkdir -p "$tools/bin"
+    mkdir -p "$tools/bin" "$tools/share/alertmanager"
     mv "$dir"/usr/bin/{prometheus,promtool,prometheus-alertmanager,amtool} "$tools/bin/"
+    # Alertmanager's words; it looks for them in /usr/share, where the test that runs it puts them in its own namespace.
+    mv "$dir"/usr/share/prometheus/alertmanager/*.tmpl "$tools/share/alertmanager/"
     rm -rf "$dir"
 }
 

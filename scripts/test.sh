@@ -79,6 +79,7 @@ step types make -s check-types
 step size npm run size --prefix crates/web/client
 # Tests of deploy/ use what there is of these.
 for tool in helm kubectl promtool prometheus amtool; do have "$tool" || say "skipped: $tool is missing"; done
+have alertmanager || have prometheus-alertmanager || say "skipped: alertmanager is missing"
 step rust cargo test --workspace --no-fail-fast
 step sdk npm test --prefix crates/web/sdk
 step client npm test --prefix crates/web/client

@@ -9,6 +9,19 @@ pub(crate) fn generate() -> String {
     STANDARD.encode(entropy::random_bytes::<32>())
 }
 
+/// How keys are rolled, for `--help`.
+pub(crate) const HELP: &str = "\
+Rolling a key, without a gap. Of a list the first key signs and all verify. Nodes read their keys when they start, so each
+step is a deploy of all nodes, one after another, and is over when the last node has been replaced:
+
+  1. RALLY_CLUSTER_KEYS=OLD,NEW    everybody learns the new key, nobody uses it
+  2. RALLY_CLUSTER_KEYS=NEW,OLD    it signs; who still has the list of step 1 knows it
+  3. RALLY_CLUSTER_KEYS=NEW
+
+The same for RALLY_SIGNING_KEYS, which only edges have. Step 3 may follow step 2 at once for the cluster's key. For the signing
+key wait 30 days: that long a refresh token is good, and who holds one that the old key has signed is signed out by step 3.
+If a key is known to others, do not wait.";
+
 /// Prints one of each. To roll a key, put the new one in front and keep the old one until nothing signed by it lives.
 pub(crate) fn print() -> anyhow::Result<()> {
     println!("RALLY_CLUSTER_KEYS={}", generate());

@@ -69,6 +69,7 @@ fn main() -> ExitCode {
         .mut_subcommand("cluster", |cluster| cluster.after_help(help(&cluster::vars())))
         .mut_subcommand("replay", |replay| replay.after_help(help(&replay::vars())))
         .mut_subcommand("admin", |admin| admin.after_help(help(&admin::vars())))
+        .mut_subcommand("keys", |keys| keys.after_help(keys::HELP))
         .mut_subcommand("health", |health| health.after_help(help(&[rally_service::admin::VARS])))
         .mut_subcommand("dev", |dev| dev.after_help(help(&[dev::VARS])));
     let cli = match Cli::from_arg_matches(&command.get_matches()) {

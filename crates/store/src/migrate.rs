@@ -21,6 +21,9 @@ mod embedded {
 /// Key of the advisory lock that lets one migration run at a time: "rally" and a number.
 const LOCK_KEY: i64 = i64::from_be_bytes(*b"\0\0rally\x01");
 
+/// What each role may do, for those that exist.
+const GRANTS: &str = include_str!("../../../migrations/grants.sql");
+
 /// How long a migration's statement waits for a lock that the running cluster holds, before the migration fails.
 /// While it waits, every query on that table waits behind it.
 const LOCK_TIMEOUT: &str = "5s";
@@ -60,8 +63,8 @@ pub enum SchemaError {
 }
 
 impl Store {
-    /// Brings the schema to [`schema_version_needed`] and returns the version that it has then. Several may do so at
-    /// once: one works, the others wait. A newer schema is left as it is.
+    /// Brings the schema to [`schema_version_needed`], grants the roles of nodes what they need, and returns the version
+    /// that the schema has then. Several may do so at once: one works, the others wait. A newer schema is left as it is.
     ///
     /// Takes a connection of its own, outside the pool, for at most
     /// [`StoreConfig::migrate_timeout`](crate::StoreConfig::migrate_timeout).
@@ -130,6 +133,7 @@ async fn migrate(client: &mut Client) -> Result<u32, MigrateError> {
     }
     client.execute("SELECT set_config('lock_timeout', $1, false)", &[&LOCK_TIMEOUT]).await.map_err(failed)?;
     RUNNER.run_async(client).await.map_err(migration_failed)?;
+    client.batch_execute(GRANTS).await.map_err(failed)?;
     found_version(client).await.map_err(|error| failed(error).into())
 }
 

@@ -32,6 +32,11 @@ impl TestDb {
         &self.url
     }
 
+    /// The same for one of the roles of `deploy/postgres/roles.sql`, which `rally migrate` has granted what it needs.
+    pub fn url_as(&self, role: &str) -> String {
+        self.url.replacen("://rally@", &format!("://{role}@"), 1)
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -71,6 +76,10 @@ impl Postgres {
         options.tls = certificate.map(|each| (each.pem().to_owned(), each.key_pem().to_owned().into()));
         let server = LocalPostgres::start(&options).await.unwrap_or_else(|e| panic!("{e}"));
         options.port = Some(server.port());
+        let roles = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/postgres/roles.sql");
+        let roles = std::fs::read_to_string(roles).unwrap_or_else(|e| panic!("{roles}: {e}"));
+        let client = connect(server.url().expose_secret()).await;
+        client.batch_execute(&roles).await.unwrap_or_else(|e| panic!("the roles: {e}"));
         Self { server: Some(server), options, databases: AtomicU32::new(0), _dir: dir }
     }
 

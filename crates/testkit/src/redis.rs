@@ -75,6 +75,10 @@ impl Redis {
         let dir = ScratchDir::new("redis").unwrap_or_else(|e| panic!("cannot make a folder for Redis: {e}"));
         let mut options = RedisOptions::new(dir.path().join("redis"));
         options.settings = settings.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let users = dir.path().join("users.acl");
+        std::fs::write(&users, acl()).unwrap_or_else(|e| panic!("cannot write {}: {e}", users.display()));
+        // A test's own comes later, and counts.
+        options.settings.insert(0, ("aclfile".to_owned(), users.display().to_string()));
         let server = LocalRedis::start(&options).await?;
         options.port = Some(server.port());
         Ok(Self { server: Some(server), options, tls_port: None, _dir: dir })
@@ -83,6 +87,11 @@ impl Redis {
     /// `redis://127.0.0.1:PORT`; stays the same over a restart.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port())
+    }
+
+    /// The same for one of the users of `deploy/redis/users.rules`.
+    pub fn url_as(&self, user: &str) -> String {
+        format!("redis://{user}:{}@127.0.0.1:{}", password_of(user), self.port())
     }
 
     /// Its port of 127.0.0.1; stays the same over a restart.
@@ -141,6 +150,32 @@ impl Redis {
     pub async fn cli(&self, command: &[&str]) -> String {
         cli(self.port(), command).await.unwrap_or_else(|e| panic!("{command:?}: {e}"))
     }
+
+    /// The same as one of the users of [`url_as`](Self::url_as); the error is what Redis or the program said.
+    ///
+    /// # Errors
+    /// The command was refused or failed.
+    pub async fn cli_as(&self, user: &str, command: &[&str]) -> Result<String, String> {
+        let password = password_of(user);
+        let auth = ["--no-auth-warning", "--user", user, "--pass", &password];
+        cli(self.port(), &[&auth[..], command].concat()).await
+    }
+}
+
+/// The password of a user in tests.
+pub fn password_of(user: &str) -> String {
+    format!("pw-of-{user}")
+}
+
+/// The users that a cluster's Redis has, and `default`, who may do everything without a password.
+fn acl() -> String {
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/redis/users.rules");
+    let rules = std::fs::read_to_string(rules).unwrap_or_else(|e| panic!("{rules}: {e}"));
+    let lines = rules.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    let users = lines
+        .filter_map(|line| line.split_once(' '))
+        .map(|(user, allowed)| format!("user {user} on >{} {allowed}\n", password_of(user)));
+    std::iter::once("user default on nopass ~* &* +@all\n".to_owned()).chain(users).collect()
 }
 
 /// Runs `redis-cli` against a port. An error reply of Redis is an error.

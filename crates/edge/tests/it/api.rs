@@ -345,9 +345,9 @@ async fn without_postgres_or_redis_one_is_told_so() {
 
     let mut config = StoreConfig::new("postgres://nobody@127.0.0.1:1/none");
     config.acquire_timeout = std::time::Duration::from_millis(200);
-    let store = std::mem::replace(&mut cluster.store, Store::new(&config).unwrap());
+    let store = std::mem::replace(&mut cluster.edge_store, Store::new(&config).unwrap());
     let blind = cluster.site(Bounds::default()).await;
-    cluster.store = store;
+    cluster.edge_store = store;
     let mut other = blind.browser();
     other.post(GUEST, &json!({ "username": "ada" })).await.problem(503, "unavailable");
     other.post(REFRESH, &json!({ "refresh_token": ada["refresh_token"] })).await.problem(503, "unavailable");

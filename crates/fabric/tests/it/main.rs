@@ -16,3 +16,4 @@ mod support;
 mod tls;
 mod topics;
 mod traps;
+mod users;

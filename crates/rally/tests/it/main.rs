@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod admin;
+mod alerting;
 mod backups;
 mod bad_input;
 mod cli;
@@ -14,6 +15,7 @@ mod dev;
 mod draining;
 mod duels;
 mod forged;
+mod keys;
 mod limits;
 mod loads;
 mod manifests;
@@ -25,4 +27,5 @@ mod replaying;
 mod secrets;
 mod support;
 mod tls;
+mod users;
 mod watching;

@@ -21,9 +21,9 @@ const WORDS: &str = "between the two of us alone";
 async fn logs_hold_no_secret() {
     let mut site = Site::start().await;
     site.redis.cli(&["CONFIG", "SET", "requirepass", REDIS_PASSWORD]).await;
-    site.redis_url = site.redis_url.replace("redis://", &format!("redis://:{REDIS_PASSWORD}@"));
+    let redis_url = site.redis.url().replace("redis://", &format!("redis://:{REDIS_PASSWORD}@"));
     let database_url = site.db.url().replace("rally@", &format!("rally:{POSTGRES_PASSWORD}@"));
-    let all = [("RALLY_LOG", "trace"), ("RALLY_DATABASE_URL", &*database_url)];
+    let all = [("RALLY_LOG", "trace"), ("RALLY_REDIS_URL", &*redis_url), ("RALLY_DATABASE_URL", &*database_url)];
     let (mut edge, mut worker) = tokio::join!(site.edge("edge-1", &all), site.worker("worker-1", &all));
 
     let mut player = Player::at(edge.url(), Encoding::Json).await;

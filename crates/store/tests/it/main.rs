@@ -12,6 +12,7 @@ mod outages;
 mod ownership;
 mod results;
 mod retention;
+mod roles;
 mod searching;
 mod social;
 mod support;

@@ -29,9 +29,12 @@ pub(crate) const LONG: Duration = Duration::from_secs(20);
 pub(crate) struct Cluster {
     redis: Redis,
     pub(crate) db: TestDb,
+    /// May do everything, for the test.
     pub(crate) store: Store,
     /// Of workers that are started from now on.
     pub(crate) config: WorkerConfig,
+    /// May do what a worker may.
+    worker_store: Store,
 }
 
 pub(crate) struct Worker {
@@ -61,13 +64,20 @@ impl Cluster {
         let store = Store::new(&StoreConfig::new(db.url().to_owned())).unwrap();
         store.migrate().await.unwrap();
         let config = WorkerConfig { matches_max: 100, score_to_win: 11, retention: RetentionConfig::FOR_EVER };
-        Self { redis, db, store, config }
+        let worker_store = Store::new(&StoreConfig::new(db.url_as("rally_worker"))).unwrap();
+        Self { redis, db, store, config, worker_store }
     }
 
     async fn fabric(&self, name: &str, role: Role) -> (Fabric, Incarnation, DropGuard) {
         let incarnation = incarnation();
         let shutdown = CancellationToken::new();
-        let config = FabricConfig::new(self.redis.url(), name, incarnation, role, clock::now);
+        let config = FabricConfig::new(
+            self.redis.url_as(&format!("rally-{}", role.as_str())),
+            name,
+            incarnation,
+            role,
+            clock::now,
+        );
         let fabric = Fabric::connect(config, shutdown.clone()).unwrap();
         timeout(LONG, fabric.ready()).await.unwrap().unwrap();
         (fabric, incarnation, shutdown.drop_guard())
@@ -80,7 +90,7 @@ impl Cluster {
             fabric: fabric.clone(),
             incarnation,
             keys: keys(),
-            store: self.store.clone(),
+            store: self.worker_store.clone(),
             moves: mpsc::channel(1).1,
             drain: drain.clone(),
         };

@@ -43,7 +43,10 @@ pub(crate) const LONG: Duration = Duration::from_secs(20);
 /// A cluster without nodes.
 pub(crate) struct Cluster {
     pub(crate) redis: Redis,
+    /// May do everything: what workers and operators do, for the test.
     pub(crate) store: Store,
+    /// May do what an edge may.
+    pub(crate) edge_store: Store,
     db: Option<TestDb>,
 }
 
@@ -53,7 +56,8 @@ impl Cluster {
         let db = Postgres::shared().await.fresh_database().await;
         let store = Store::new(&StoreConfig::new(db.url())).unwrap();
         store.migrate().await.unwrap();
-        Self { redis: Redis::start().await, store, db: Some(db) }
+        let edge_store = Store::new(&StoreConfig::new(db.url_as("rally_edge"))).unwrap();
+        Self { redis: Redis::start().await, store, edge_store, db: Some(db) }
     }
 
     /// One whose Postgres is away.
@@ -63,7 +67,8 @@ impl Cluster {
             acquire_timeout: Duration::from_millis(200),
             ..StoreConfig::new("postgres://nobody@127.0.0.1:1/none")
         };
-        Self { redis: Redis::start().await, store: Store::new(&config).unwrap(), db: None }
+        let store = Store::new(&config).unwrap();
+        Self { redis: Redis::start().await, edge_store: store.clone(), store, db: None }
     }
 
     pub(crate) async fn edge(&self, name: &str) -> Edge {
@@ -79,7 +84,7 @@ impl Cluster {
         let fabric = Fabric::connect(config, shutdown.clone()).unwrap();
         fabric.ready().await.unwrap();
         let hub = Handle::start(
-            HubConfig { incarnation, keys: keys(), fabric: fabric.clone(), store: self.store.clone() },
+            HubConfig { incarnation, keys: keys(), fabric: fabric.clone(), store: self.edge_store.clone() },
             shutdown.clone(),
         );
         let config = SocketsConfig {
@@ -89,7 +94,7 @@ impl Cluster {
             limits: limits(),
             revoked: Revoked::start(fabric.clone(), shutdown.clone()),
             fabric: fabric.clone(),
-            store: self.store.clone(),
+            store: self.edge_store.clone(),
         };
         let sockets = Sockets::new(config, hub.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -118,7 +123,7 @@ impl Cluster {
     }
 
     fn fabric_config(&self, name: &str, incarnation: Incarnation, role: Role) -> FabricConfig {
-        FabricConfig::new(self.redis.url(), name, incarnation, role, clock::now)
+        FabricConfig::new(self.redis.url_as(&format!("rally-{}", role.as_str())), name, incarnation, role, clock::now)
     }
 
     pub(crate) async fn guest(&self, name: &str) -> UserId {

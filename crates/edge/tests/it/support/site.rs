@@ -139,7 +139,7 @@ impl Cluster {
         let incarnation = Incarnation::from_bits(entropy::random_u64());
         let name = format!("site-{incarnation}");
         let fabric = self.fabric(&name, incarnation, Role::Edge, &shutdown).await;
-        let store = self.store.clone();
+        let store = self.edge_store.clone();
         let hub_config = HubConfig { incarnation, keys: keys(), fabric: fabric.clone(), store: store.clone() };
         let hub = Handle::start(hub_config, shutdown.clone());
         let tokens = Arc::new(Tokens::new([&SEED[..]]).unwrap());

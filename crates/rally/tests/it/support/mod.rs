@@ -5,6 +5,7 @@ pub(crate) mod http;
 pub(crate) mod player;
 pub(crate) mod process;
 pub(crate) mod raw;
+pub(crate) mod receivers;
 pub(crate) mod resp;
 pub(crate) mod site;
 

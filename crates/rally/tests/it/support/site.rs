@@ -16,7 +16,6 @@ use super::{
 /// A Redis, a database at the present version, and keys.
 pub(crate) struct Site {
     pub(crate) redis: Redis,
-    pub(crate) redis_url: String,
     pub(crate) db: TestDb,
     pub(crate) cluster_key: String,
     pub(crate) signing_key: String,
@@ -55,7 +54,6 @@ impl Site {
             .await;
         let redis = Redis::start().await;
         Self {
-            redis_url: redis.url(),
             redis,
             db: postgres.copy_of(template).await,
             cluster_key: new_key(),
@@ -64,10 +62,10 @@ impl Site {
         }
     }
 
-    /// What all its nodes are told.
+    /// What an operator has.
     pub(crate) fn vars(&self) -> Vars {
         vars([
-            ("RALLY_REDIS_URL", self.redis_url.clone()),
+            ("RALLY_REDIS_URL", self.redis.url_as("rally-operator")),
             ("RALLY_DATABASE_URL", self.db.url().to_owned()),
             ("RALLY_CLUSTER_KEYS", self.cluster_key.clone()),
         ])
@@ -101,7 +99,10 @@ impl Site {
         for attempt in 0..5 {
             let (port, admin) = (free_port().unwrap(), free_port().unwrap());
             let mut all = self.vars();
+            // The last one counts: a node may do what its role needs.
             all.extend(vars([
+                ("RALLY_REDIS_URL", self.redis.url_as(&format!("rally-{role}"))),
+                ("RALLY_DATABASE_URL", self.db.url_as(&format!("rally_{role}"))),
                 ("RALLY_NODE_NAME", name.to_owned()),
                 ("RALLY_ADMIN_ADDR", format!("127.0.0.1:{admin}")),
             ]));
