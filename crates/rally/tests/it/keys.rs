@@ -6,6 +6,8 @@ use rally_client::{
     protocol::{EndReason, EventKind, Forfeit, JoinAs, Mode, ServerMessage, Snapshot, close},
 };
 
+use rally_testkit::eventually;
+
 use crate::support::{
     LONG, Node, Player, Site,
     http::metric,
@@ -17,10 +19,23 @@ use crate::support::{
 /// Nodes in the order in which they are replaced.
 const ORDER: [&str; 4] = ["worker", "edge", "worker", "edge"];
 
-async fn start(site: &Site, at: usize, step: usize, cluster: &str, signing: &str) -> Node {
+/// Edges stay where they are, as behind a name: `port`, where there was one before.
+async fn start(site: &Site, at: usize, step: usize, port: u16, cluster: &str, signing: &str) -> Node {
     let name = format!("{}-{at}-{step}", ORDER[at]);
     match ORDER[at] {
-        "edge" => site.edge(&name, &[("RALLY_CLUSTER_KEYS", cluster), ("RALLY_SIGNING_KEYS", signing)]).await,
+        "edge" => {
+            let (addr, url) = (format!("127.0.0.1:{port}"), format!("http://127.0.0.1:{port}"));
+            let all = [
+                ("RALLY_CLUSTER_KEYS", cluster),
+                ("RALLY_SIGNING_KEYS", signing),
+                ("RALLY_HTTP_ADDR", &addr),
+                ("RALLY_PUBLIC_URL", &url),
+            ];
+            let given = if port == 0 { &all[..2] } else { &all };
+            let mut edge = site.edge(&name, given).await;
+            edge.port = if port == 0 { edge.port } else { port };
+            edge
+        }
         // Neither gets there while the keys roll.
         _ => site.worker(&name, &[("RALLY_CLUSTER_KEYS", cluster), ("RALLY_SCORE_TO_WIN", "99")]).await,
     }
@@ -44,7 +59,7 @@ async fn both_keys_roll_one_node_after_another_while_two_play() {
     let [cluster_old, cluster_new, signing_old, signing_new] = [(); 4].map(|()| new_key());
     let mut nodes = Vec::new();
     for at in 0..ORDER.len() {
-        nodes.push(start(&site, at, 0, &cluster_old, &signing_old).await);
+        nodes.push(start(&site, at, 0, 0, &cluster_old, &signing_old).await);
     }
     let (mut one, mut other) =
         tokio::join!(Player::at(nodes[1].url(), Encoding::Msgpack), Player::at(nodes[3].url(), Encoding::Json));
@@ -60,11 +75,19 @@ async fn both_keys_roll_one_node_after_another_while_two_play() {
     let mut seen = [None, None];
     for (step, (cluster, signing)) in steps {
         for at in 0..ORDER.len() {
-            let next = start(&site, at, step + 1, &cluster, &signing).await;
-            let mut gone = std::mem::replace(&mut nodes[at], next);
-            gone.terminate();
-            let status = gone.ended(LONG).await;
+            // A worker's successor is there before it goes; an edge's people go to the other one meanwhile.
+            let next = if ORDER[at] == "worker" {
+                Some(start(&site, at, step + 1, 0, &cluster, &signing).await)
+            } else {
+                None
+            };
+            nodes[at].terminate();
+            let status = nodes[at].ended(LONG).await;
             assert!(status.success(), "{status}");
+            nodes[at] = match next {
+                Some(next) => next,
+                None => start(&site, at, step + 1, nodes[at].port, &cluster, &signing).await,
+            };
             plays_on(&mut one, &mut seen[0]).await;
             plays_on(&mut other, &mut seen[1]).await;
             // Who has signed in at either edge is known to the other, whichever of them is the newer.
@@ -93,7 +116,8 @@ async fn both_keys_roll_one_node_after_another_while_two_play() {
     api(&nodes[1]).refresh(&away.refresh).await.expect_err("signed with a key that is gone");
     api(&nodes[1]).refresh(&returning.refresh).await.unwrap();
 
-    one.send(Forfeit { match_id });
+    // Whoever has just been sent on is back in a moment.
+    eventually(LONG, async || one.client.send(Forfeit { match_id }).is_ok()).await;
     let (over, same) = tokio::join!(one.over(), other.over());
     assert_eq!((&over, over.reason, over.match_id), (&same, EndReason::Forfeit, match_id));
     for player in [&one, &other] {

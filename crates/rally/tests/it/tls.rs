@@ -4,7 +4,7 @@ use rally_client::{
     Api, Encoding, NewMatch,
     protocol::{EventKind, Forfeit, JoinAs, Level, Skill},
 };
-use rally_testkit::{Authority, Postgres, Redis, eventually};
+use rally_testkit::{Authority, Postgres, Redis, eventually, eventually_ok};
 
 use crate::support::{
     LONG, Player, Site,
@@ -34,7 +34,9 @@ async fn a_match_is_played_over_tls() {
 
     let mut player = Player::at(edge.url(), Encoding::Json).await;
     let wanted = NewMatch::Practice { level: Level::Hard, skill: Skill::Smash, classic: false };
-    let match_id = Api::new(edge.url()).create_match(&player.identity.tokens.access, &wanted).await.unwrap();
+    // An edge that has only just come does not know the worker at once.
+    let (api, token) = (Api::new(edge.url()), player.identity.tokens.access.clone());
+    let match_id = eventually_ok(LONG, || api.create_match(&token, &wanted)).await;
     player.join(match_id, JoinAs::Player).await;
     player.ready(match_id);
     player.event(EventKind::Go).await;

@@ -1,8 +1,11 @@
 //! What a log line looks like.
 
 use tracing::Subscriber;
-use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt, fmt::MakeWriter, layer::SubscriberExt as _};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, Registry, filter::LevelFilter, fmt, fmt::MakeWriter, layer::SubscriberExt as _,
+};
 
+use super::sentry::Sentry;
 use crate::env::{Unit, Value};
 
 /// The look of a line.
@@ -40,7 +43,12 @@ impl LogFormat {
 }
 
 /// The subscriber: tested by giving it another writer.
-pub(super) fn subscriber<W>(filter: EnvFilter, format: LogFormat, writer: W) -> Box<dyn Subscriber + Send + Sync>
+pub(super) fn subscriber<W>(
+    filter: EnvFilter,
+    format: LogFormat,
+    writer: W,
+    sentry: Option<Sentry>,
+) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -49,7 +57,9 @@ where
         LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
         LogFormat::Text => layer.boxed(),
     };
-    Box::new(Registry::default().with(layer.with_filter(filter)))
+    // With a filter of its own: without one it would be asked about every event there is.
+    let sentry = sentry.map(|sentry| sentry.with_filter(LevelFilter::ERROR));
+    Box::new(Registry::default().with(layer.with_filter(filter)).with(sentry))
 }
 
 #[cfg(test)]
@@ -80,7 +90,7 @@ mod tests {
         let queue =
             LogQueue::start(written.clone(), format.prefix(&[("role", "edge"), ("node", "a\"b")])).expect("queue");
         let filter = EnvFilter::parse(filter, Unit::Text).expect("filter");
-        tracing::subscriber::with_default(subscriber(filter, format, queue.clone()), events);
+        tracing::subscriber::with_default(subscriber(filter, format, queue.clone(), None), events);
         queue.flush();
         let bytes = written.0.lock().expect("lock").clone();
         String::from_utf8(bytes).expect("UTF-8")

@@ -3,17 +3,21 @@
 mod log_queue;
 mod logs;
 mod metrics;
+mod outgoing;
 mod panics;
+mod sentry;
 
 use ::metrics::SetRecorderError;
 use metrics_exporter_prometheus::PrometheusRecorder;
+use secrecy::ExposeSecret as _;
 use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::EnvFilter;
 
-use self::log_queue::LogQueue;
+use self::{log_queue::LogQueue, outgoing::Outgoing, sentry::Sentry};
 pub use self::{
     logs::LogFormat,
     metrics::{BYTES_BUCKETS, COUNT_BUCKETS, Metrics, SECONDS_BUCKETS, US_BUCKETS},
+    sentry::Dsn,
 };
 use crate::env::{Env, Unit, Var};
 
@@ -26,8 +30,14 @@ const LOG: Var = Var::new(
 
 const LOG_FORMAT: Var = Var::new("RALLY_LOG_FORMAT", Unit::OneOf(&["json", "text"]), "How log lines look.").or("json");
 
+const SENTRY_DSN: Var = Var::secret(
+    "RALLY_SENTRY_DSN",
+    Unit::Url,
+    "Where errors and panics are sent besides the log: the DSN of a project in Sentry, https://KEY@HOST/PROJECT. Default: nowhere.",
+);
+
 /// The variables of this concern.
-pub const VARS: &[Var] = &[LOG, LOG_FORMAT];
+pub const VARS: &[Var] = &[LOG, LOG_FORMAT, SENTRY_DSN];
 
 /// What is logged, and how it looks.
 #[derive(Debug)]
@@ -36,6 +46,8 @@ pub struct TelemetryConfig {
     pub filter: EnvFilter,
     /// The look of a line.
     pub format: LogFormat,
+    /// Where errors go besides.
+    pub sentry: Option<Dsn>,
 }
 
 impl TelemetryConfig {
@@ -43,7 +55,17 @@ impl TelemetryConfig {
     pub fn read(env: &mut Env<'_>) -> Option<Self> {
         let filter = env.get(&LOG);
         let format = env.get(&LOG_FORMAT);
-        Some(Self { filter: filter?, format: format? })
+        let sentry = env.optional_secret_url(&SENTRY_DSN, &["http", "https"]);
+        let sentry = match sentry {
+            None => None,
+            Some(None) => Some(None),
+            Some(Some(text)) => {
+                let dsn = Dsn::parse(text.expose_secret());
+                env.check(dsn.is_some(), &SENTRY_DSN, "is no DSN: https://KEY@HOST/PROJECT");
+                dsn.map(Some)
+            }
+        };
+        Some(Self { filter: filter?, format: format?, sentry: sentry? })
     }
 }
 
@@ -60,8 +82,8 @@ pub enum TelemetryError {
     /// A bucket list is empty: a mistake of ours.
     #[error("cannot build the metrics recorder: {0}")]
     Buckets(#[from] metrics_exporter_prometheus::BuildError),
-    /// The thread that writes log lines could not be started.
-    #[error("cannot start the log writer: {0}")]
+    /// The thread that writes log lines, or that which sends errors away, could not be started.
+    #[error("cannot start a thread of telemetry: {0}")]
     Thread(#[from] std::io::Error),
 }
 
@@ -71,6 +93,7 @@ pub struct Telemetry {
     /// What `/metrics` renders.
     pub metrics: Metrics,
     logs: LogQueue,
+    sentry: Option<Sentry>,
 }
 
 impl Telemetry {
@@ -83,15 +106,22 @@ impl Telemetry {
         let metrics = Metrics::install()?;
         let prefix = config.format.prefix(&[("role", role), ("node", node)]);
         let logs = LogQueue::start(std::io::stderr(), prefix)?;
-        tracing::subscriber::set_global_default(logs::subscriber(config.filter, config.format, logs.clone()))?;
+        let version = env!("CARGO_PKG_VERSION");
+        let start = |dsn| Ok::<_, std::io::Error>(Sentry::start(dsn, Outgoing::start()?, role, node, version));
+        let sentry = config.sentry.map(start).transpose()?;
+        let subscriber = logs::subscriber(config.filter, config.format, logs.clone(), sentry.clone());
+        tracing::subscriber::set_global_default(subscriber)?;
         panics::install(logs.clone());
         tokio::spawn(metrics.clone().upkeep());
-        Ok(Self { metrics, logs })
+        Ok(Self { metrics, logs, sentry })
     }
 }
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
         self.logs.flush();
+        if let Some(sentry) = &self.sentry {
+            sentry.flush();
+        }
     }
 }

@@ -58,7 +58,8 @@ impl Dsn {
         // Old ones have a second key, which is not used any more.
         let key = key.split(':').next().filter(|key| !key.is_empty())?;
         let (place, project) = place.trim_end_matches('/').rsplit_once('/')?;
-        let (host, prefix) = place.split_once('/').map_or((place, String::new()), |(host, rest)| (host, format!("/{rest}")));
+        let (host, prefix) =
+            place.split_once('/').map_or((place, String::new()), |(host, rest)| (host, format!("/{rest}")));
         let is_number = !project.is_empty() && project.bytes().all(|b| b.is_ascii_digit());
         let endpoint = format!("{scheme}://{host}{prefix}/api/{project}/envelope/").parse().ok()?;
         is_number.then(|| Self { endpoint, key: key.to_owned().into() })
@@ -102,10 +103,8 @@ impl Sentry {
 }
 
 async fn send(dsn: Dsn, outgoing: Outgoing, mut queue: mpsc::Receiver<Item>, version: String) {
-    let auth = format!(
-        "Sentry sentry_version=7, sentry_client=rally/{version}, sentry_key={}",
-        dsn.key.expose_secret()
-    );
+    let auth =
+        format!("Sentry sentry_version=7, sentry_client=rally/{version}, sentry_key={}", dsn.key.expose_secret());
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-sentry-envelope"));
     if let Ok(mut auth) = HeaderValue::from_str(&auth) {
@@ -117,7 +116,7 @@ async fn send(dsn: Dsn, outgoing: Outgoing, mut queue: mpsc::Receiver<Item>, ver
         let event = match item {
             Item::Event(event) => event,
             Item::Flush(done) => {
-                drop(done.send(()));
+                let _ = done.send(());
                 continue;
             }
         };
@@ -222,12 +221,17 @@ mod tests {
     #[test]
     fn dsns_name_an_endpoint() {
         let endpoint = |text: &str| Dsn::parse(text).map(|dsn| dsn.endpoint.to_string());
-        assert_eq!(endpoint("https://k3y@o1.ingest.example/42").as_deref(), Some("https://o1.ingest.example/api/42/envelope/"));
+        assert_eq!(
+            endpoint("https://k3y@o1.ingest.example/42").as_deref(),
+            Some("https://o1.ingest.example/api/42/envelope/")
+        );
         assert_eq!(
             endpoint("http://k:old@127.0.0.1:9000/errors/7/").as_deref(),
             Some("http://127.0.0.1:9000/errors/api/7/envelope/")
         );
-        for bad in ["", "k3y@host/1", "https://host/1", "https://@host/1", "https://k@host", "https://k@host/x", "ftp://k@h/1"] {
+        for bad in
+            ["", "k3y@host/1", "https://host/1", "https://@host/1", "https://k@host", "https://k@host/x", "ftp://k@h/1"]
+        {
             assert!(Dsn::parse(bad).is_none(), "{bad}");
         }
         let dsn = Dsn::parse("https://k3y@host.example/1").expect("a DSN");

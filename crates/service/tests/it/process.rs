@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -184,6 +184,79 @@ fn a_process_tells_its_state_and_ends_in_order() {
     assert!(lines.iter().all(|l| l["node"] == "node-7" && l["role"] == "edge"));
     let said = |what: &str| lines.iter().any(|l| l["message"].as_str().is_some_and(|m| m.contains(what)));
     assert!(said("panicked: on purpose") && said("did you mean RALLY_DRAIN_MS?") && said("draining"), "{log}");
+}
+
+/// Takes one request and says yes to it; returns its head and body.
+fn receive(listener: &TcpListener) -> (String, String) {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut text = Vec::new();
+    let mut buffer = [0; 4_096];
+    loop {
+        let n = stream.read(&mut buffer).unwrap();
+        assert_ne!(n, 0, "it breaks off");
+        text.extend_from_slice(&buffer[..n]);
+        let all = String::from_utf8_lossy(&text);
+        let Some((head, body)) = all.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if body.len() == length.parse::<usize>().unwrap() {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").unwrap();
+            return (head.to_owned(), body.to_owned());
+        }
+    }
+}
+
+#[test]
+fn a_panic_is_told_to_sentry() {
+    let sentry = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dsn = format!("http://k3y@{}/42", sentry.local_addr().unwrap());
+    let node = Node::start(&[("RALLY_ADMIN_ADDR", "127.0.0.1:0"), ("RALLY_SENTRY_DSN", &dsn)]);
+    let (head, body) = receive(&sentry);
+    assert!(head.starts_with("POST /api/42/envelope/ HTTP/1.1"), "{head}");
+    assert!(head.contains("x-sentry-auth: Sentry sentry_version=7,") && head.contains("sentry_key=k3y"), "{head}");
+    let lines: Vec<serde_json::Value> = body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [envelope, item, event] = &lines[..] else { panic!("{body}") };
+    assert_eq!((&envelope["event_id"], &item["type"]), (&event["event_id"], &"event".into()));
+    assert_eq!(event["message"]["formatted"], "panicked: on purpose");
+    assert_eq!(
+        (&event["level"], &event["server_name"], &event["tags"]["role"]),
+        (&"fatal".into(), &"node-7".into(), &"edge".into())
+    );
+    assert!(event["extra"]["location"].as_str().unwrap().contains("process.rs"), "{event}");
+    assert!(event["release"].as_str().unwrap().starts_with("rally@"), "{event}");
+    let sent = || node.get("/metrics").lines().any(|line| line == "rally_sentry_events_sent_total 1");
+    let started = Instant::now();
+    while !sent() {
+        assert!(started.elapsed() < Duration::from_secs(20), "not counted");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    node.wait_for("/readyz", "200 OK");
+    node.signal(Signal::TERM);
+    let (code, log) = node.end();
+    assert_eq!(code, 0);
+    assert!(!log.contains("k3y"), "{log}");
+}
+
+#[test]
+fn a_sentry_that_is_away_holds_nobody_up_and_is_counted() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dsn = format!("http://k3y@{nobody}/42");
+    let node = Node::start(&[("RALLY_ADMIN_ADDR", "127.0.0.1:0"), ("RALLY_SENTRY_DSN", &dsn)]);
+    let started = Instant::now();
+    let refused = "rally_sentry_events_dropped_total{reason=\"refused\"} 1";
+    while !node.get("/metrics").lines().any(|line| line == refused) {
+        assert!(started.elapsed() < Duration::from_secs(20), "not counted");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    node.wait_for("/readyz", "200 OK");
+    node.signal(Signal::TERM);
+    assert_eq!(node.end().0, 0);
+    let (code, log) = spawn_to_end(&[("RALLY_SENTRY_DSN", "https://sentry.example/42")]);
+    assert!(code == 78 && log.contains("RALLY_SENTRY_DSN is no DSN"), "{log}");
+}
+
+fn spawn_to_end(vars: &[(&str, &str)]) -> (i32, String) {
+    let output = spawn(vars).wait_with_output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[test]

@@ -14,8 +14,6 @@ use super::LONG;
 pub(crate) struct Received {
     /// Path and query.
     pub(crate) path: String,
-    /// All headers, as they came.
-    pub(crate) head: String,
     pub(crate) body: Vec<u8>,
 }
 
@@ -87,7 +85,7 @@ async fn take_request(stream: &mut BufReader<TcpStream>, keep: &mpsc::Sender<Rec
     let mut body = vec![0; length.unwrap_or(0)];
     stream.read_exact(&mut body).await.ok()?;
     let path = head.split_whitespace().nth(1)?.to_owned();
-    keep.send(Received { path, head, body }).await.ok()?;
+    keep.send(Received { path, body }).await.ok()?;
     stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.ok()
 }
 
