@@ -31,6 +31,17 @@ BEGIN
         GRANT SELECT, INSERT, UPDATE ON matches TO rally_worker;
         GRANT SELECT, INSERT, DELETE ON active_seats TO rally_worker;
         GRANT INSERT ON match_player_stats, match_events, replays, outbox TO rally_worker;
+        -- What nobody needs any more is deleted by a worker: it finds that by its age, and reads none of what it says.
+        GRANT DELETE ON logins, account_codes, notifications, outbox, reports, replays, match_events, channel_messages,
+            channel_reads, channels, users, blocks, avatars, group_invitations, group_mutes TO rally_worker;
+        GRANT SELECT (id, user_id, expires_at) ON logins TO rally_worker;
+        GRANT SELECT (user_id, purpose, expires_at) ON account_codes TO rally_worker;
+        GRANT SELECT ON blocks, friendships, group_members, group_invitations, group_bans, group_mutes, reports, groups,
+            channel_reads, channels, outbox, notifications TO rally_worker;
+        GRANT SELECT (ctid, channel, user_id, sent_at) ON channel_messages TO rally_worker;
+        -- Rows are locked before they go, which asks for this.
+        GRANT UPDATE (expires_at) ON logins, account_codes TO rally_worker;
+        GRANT UPDATE (slow_s) ON channels TO rally_worker;
         -- By a trigger, which works as who has recorded the result.
         GRANT SELECT, INSERT, UPDATE ON player_totals TO rally_worker;
     END IF;
