@@ -11,7 +11,7 @@
 import exec from "k6/execution";
 import { Counter, Trend } from "k6/metrics";
 import { Chatter } from "../lib/chatter.mjs";
-import { LEVELS, TRENDS, VUS, connect, fault, myEdge, signIn, summary } from "./lib.js";
+import { ARRIVED_MS, LEVELS, TRENDS, VUS, arrive, connect, fault, myEdge, signIn, summary } from "./lib.js";
 
 const STAY_MS = 1000 * Number(__ENV.STAY_S || 20);
 const SAY_EVERY_MS = 1000 * Number(__ENV.SAY_EVERY_S || 3);
@@ -23,7 +23,7 @@ const read = new Counter("rally_chat_read");
 const stayed = new Counter("rally_chat_stayed");
 
 export const options = {
-  scenarios: { chat: { executor: "per-vu-iterations", vus: VUS, iterations: 1, maxDuration: `${STAY_MS / 1000 + 60}s` } },
+  scenarios: { chat: { executor: "per-vu-iterations", vus: VUS, iterations: 1, maxDuration: `${(STAY_MS + ARRIVED_MS) / 1000 + 60}s` } },
   thresholds: {
     ...LEVELS.requests,
     rally_errors: ["count==0"],
@@ -34,6 +34,7 @@ export const options = {
 };
 
 export default function () {
+  arrive();
   const base = myEdge();
   const token = signIn(base);
   if (!token) return;

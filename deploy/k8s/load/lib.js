@@ -54,6 +54,17 @@ export function myEdge() {
 }
 
 /** Signs a guest in: the access token, or nothing, and then it has been counted. */
+/** So many come in a second: people do not all sign in within the same millisecond. */
+const ARRIVALS_PER_S = 100;
+
+/** When the last of them has come, in ms. */
+export const ARRIVED_MS = (1000 * VUS) / ARRIVALS_PER_S;
+
+/** Waits until it is one's turn to come. */
+export function arrive() {
+  sleep((exec.vu.idInTest - 1) / ARRIVALS_PER_S);
+}
+
 export function signIn(base) {
   const answer = http.post(`${base}/api/v1/auth/guest`, JSON.stringify({ username: guestName("k6") }), {
     headers: { "Content-Type": "application/json" },

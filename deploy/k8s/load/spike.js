@@ -10,12 +10,12 @@
 
 import exec from "k6/execution";
 import { Counter, Trend } from "k6/metrics";
-import { LEVELS, TRENDS, VUS, connect, fault, myEdge, signIn, summary } from "./lib.js";
+import { ARRIVED_MS, LEVELS, TRENDS, VUS, arrive, connect, fault, myEdge, signIn, summary } from "./lib.js";
 
 const ROUNDS = Number(__ENV.ROUNDS || 3);
 const CALM_MS = 1000 * Number(__ENV.CALM_S || 5);
 /** Until everybody is signed in and connected for the first time. */
-const BEGIN_MS = 2 * CALM_MS;
+const BEGIN_MS = ARRIVED_MS + 2 * CALM_MS;
 const LOST_AFTER_MS = 15_000;
 
 const back = new Trend("rally_reconnected_ms", true);
@@ -35,6 +35,7 @@ export const options = {
 };
 
 export default function () {
+  arrive();
   const base = myEdge();
   const token = signIn(base);
   if (token) stay(base, token, 0);

@@ -108,8 +108,7 @@ async fn no_table_has_been_forgotten() {
         AND NOT has_any_column_privilege('rally_worker', c.oid, 'SELECT')";
     let rows = t.sql.query(none, &[]).await.unwrap();
     let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    // Written by workers, and read by nobody yet.
-    assert_eq!(names, ["outbox"]);
+    assert!(names.is_empty(), "{names:?}");
 }
 
 #[tokio::test]
