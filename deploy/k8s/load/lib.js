@@ -53,7 +53,6 @@ export function myEdge() {
   return edgeOf(BASE_URLS, exec.vu.idInTest);
 }
 
-/** Signs a guest in: the access token, or nothing, and then it has been counted. */
 /** So many come in a second: people do not all sign in within the same millisecond. */
 const ARRIVALS_PER_S = 100;
 
@@ -65,6 +64,7 @@ export function arrive() {
   sleep((exec.vu.idInTest - 1) / ARRIVALS_PER_S);
 }
 
+/** Signs a guest in: the access token, or nothing, and then it has been counted. */
 export function signIn(base) {
   const answer = http.post(`${base}/api/v1/auth/guest`, JSON.stringify({ username: guestName("k6") }), {
     headers: { "Content-Type": "application/json" },
