@@ -88,7 +88,8 @@ async fn a_request_does_not_slip_past_a_block() {
     let request = other.transaction().await.unwrap();
     let lock = "SELECT FROM users WHERE id IN ($1, $2) ORDER BY id FOR NO KEY UPDATE";
     request.execute(lock, &[&a.as_uuid(), &b.as_uuid()]).await.unwrap();
-    let insert = "INSERT INTO friendships (low, high, requested_by) VALUES (least($1::uuid, $2::uuid), greatest($1, $2), $2)";
+    let insert =
+        "INSERT INTO friendships (low, high, requested_by) VALUES (least($1::uuid, $2::uuid), greatest($1, $2), $2)";
     request.execute(insert, &[&a.as_uuid(), &b.as_uuid()]).await.unwrap();
     let store = t.store.clone();
     let block = tokio::spawn(async move { store.block(a, b).await });

@@ -12,7 +12,7 @@ const LEFT: f64 = 60.0;
 const RIGHT: f64 = 20.0;
 const PANEL: f64 = 110.0;
 const BETWEEN: f64 = 34.0;
-const TITLE: f64 = 34.0;
+const TITLE: f64 = 46.0;
 /// Points of a line at most: more would not be seen.
 const POINTS_MAX: usize = 1_440;
 
