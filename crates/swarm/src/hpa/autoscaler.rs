@@ -99,6 +99,11 @@ pub struct Autoscaler {
     changes: VecDeque<(u32, i64)>,
 }
 
+/// So many whole pods. The autoscaler counts in thousandths of a core: what rounding adds beyond them asks for no pod.
+fn pods(wanted: f64) -> u32 {
+    (wanted - 1e-6).ceil() as u32
+}
+
 impl Autoscaler {
     /// One that has decided nothing yet.
     pub fn new(config: Config) -> Self {
@@ -150,7 +155,7 @@ impl Autoscaler {
         let missing = replicas.saturating_sub(measured);
         if missing == 0 {
             let is_close = (ratio - 1.0).abs() <= TOLERANCE;
-            return if is_close { replicas } else { (f64::from(measured) * ratio).ceil() as u32 };
+            return if is_close { replicas } else { pods(f64::from(measured) * ratio) };
         }
         let filled = if ratio > 1.0 { 0.0 } else { target };
         let all = f64::from(replicas);
@@ -159,7 +164,7 @@ impl Autoscaler {
         if turned || (again - 1.0).abs() <= TOLERANCE {
             return replicas;
         }
-        let wanted = (all * again).ceil() as u32;
+        let wanted = pods(all * again);
         // What is filled in never turns the direction.
         if (again > 1.0) == (wanted >= replicas) { wanted } else { replicas }
     }
