@@ -1,7 +1,10 @@
 //! What a tick hands to its caller.
 
 use bytes::Bytes;
-use rally_protocol::client::v1::EventKind;
+use rally_protocol::client::{
+    codec::{self, Encoding},
+    v1::{EventKind, MatchEvent},
+};
 use rally_units::Tick;
 
 use crate::{FinishedMatch, referee::Happening};
@@ -19,6 +22,21 @@ pub struct OutEvent {
     pub score: Option<[u8; 2]>,
     /// The finished msgpack message.
     pub message: Bytes,
+}
+
+impl OutEvent {
+    pub(crate) fn new(event: &MatchEvent) -> Self {
+        let mut message = Vec::with_capacity(48);
+        let encoded = codec::encode_into(event, Encoding::Msgpack, &mut message);
+        debug_assert!(encoded.is_ok(), "every event can be written");
+        Self {
+            n: event.n,
+            tick: event.tick,
+            kind: event.event,
+            score: event.score.filter(|_| event.event == EventKind::Goal),
+            message: Bytes::from(message),
+        }
+    }
 }
 
 /// Things to count, since the last tick of the same match.

@@ -5,12 +5,8 @@ mod report;
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
 use rally_protocol::{
-    client::{
-        codec::{self, Encoding},
-        v1::{ErrorCode, EventKind, GameOver, JoinAs, MatchEvent, MatchJoined, Mode, Phase, Place, Side, Skill},
-    },
+    client::v1::{ErrorCode, GameOver, JoinAs, MatchEvent, MatchJoined, Mode, Phase, Place, Side, Skill},
     cluster::v1::{Command, InputRecord, MatchSpec, SnapshotHead},
 };
 use rally_sim::{Event, PowerUpKind, Rules};
@@ -383,17 +379,8 @@ impl Room {
     }
 
     fn send(&mut self, event: &MatchEvent) {
-        let mut message = Vec::with_capacity(48);
-        let encoded = codec::encode_into(event, Encoding::Msgpack, &mut message);
-        debug_assert!(encoded.is_ok(), "every event can be written");
         self.last_event = event.n;
-        self.pending.push(OutEvent {
-            n: event.n,
-            tick: event.tick,
-            kind: event.event,
-            score: event.score.filter(|_| event.event == EventKind::Goal),
-            message: Bytes::from(message),
-        });
+        self.pending.push(OutEvent::new(event));
     }
 
     fn view(&self) -> View<'_> {

@@ -4,12 +4,8 @@
 //! showing's own and only rise, whatever is shown: whoever passes them on need not know that nobody plays. A showing is
 //! ticked 60 times a second, stands or goes; a seek takes as many of these as its caller grants it steps for.
 
-use bytes::Bytes;
 use rally_protocol::{
-    client::{
-        codec::{self, Encoding},
-        v1::{ErrorCode, Level, MatchJoined, Mode, Phase, Place, Player, ReplayState, Side},
-    },
+    client::v1::{ErrorCode, Level, MatchJoined, Mode, Phase, Place, Player, ReplayState, Side},
     cluster::v1::SnapshotHead,
 };
 use rally_sim::{Event, PowerUpKind, RULES_VERSION};
@@ -256,11 +252,8 @@ impl Showing {
         let world = self.now.referee.world();
         let n = self.last_event + 1;
         let event = convert::event(happening, world, world.score(), self.programme.id, self.tick, n)?;
-        let mut message = Vec::with_capacity(48);
-        let encoded = codec::encode_into(&event, Encoding::Msgpack, &mut message);
-        debug_assert!(encoded.is_ok(), "every event can be written");
         self.last_event = n;
-        Some(OutEvent { n, tick: event.tick, kind: event.event, score: event.score, message: Bytes::from(message) })
+        Some(OutEvent::new(&event))
     }
 
     fn view(&self) -> View<'_> {

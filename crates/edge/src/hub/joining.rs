@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rally_link::Asked;
 use rally_protocol::{
-    client::v1::{ErrorCode, ErrorMessage, JoinAs, MatchJoined, Phase, Skill},
+    client::v1::{ErrorCode, JoinAs, MatchJoined, Phase, Skill},
     cluster::v1::Control,
 };
 use rally_store::Store;
@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::{
     Event, Located,
     batch::Origin,
-    matches::{Join, LocalMatch, Member},
+    matches::{Join, LocalMatch, Member, refusal},
     people::Person,
     run::Hub,
 };
@@ -202,15 +202,8 @@ impl Hub {
     pub(super) fn refuse_join(&mut self, conn: ConnId, match_id: MatchId, code: ErrorCode, detail: &str) {
         self.forget(conn, match_id);
         let Some(connected) = self.people.get(conn) else { return };
-        metrics::refused(code.as_str());
-        let error = ErrorMessage {
-            code,
-            detail: detail.to_owned(),
-            of: Some("match_join".into()),
-            match_id: Some(match_id),
-            until: None,
-        };
-        connected.peer.send_with(|connection| connection.left(match_id), &error.into());
+        let error = refusal(match_id, Some("match_join"), code, detail);
+        connected.peer.send_with(|connection| connection.left(match_id), &error);
     }
 }
 

@@ -176,7 +176,7 @@ impl Hub {
         for (conn, peer) in members {
             self.forget(conn, match_id);
             if !over {
-                peer.send(&gone_message(match_id).into());
+                peer.send(&refusal(match_id, None, ErrorCode::NotFound, "the match is not played any more"));
             }
             peer.drive(now, |connection| {
                 connection.left(match_id);
@@ -216,7 +216,7 @@ impl Hub {
 
     pub(super) fn command(&mut self, conn: ConnId, match_id: MatchId, command: Command) {
         let Some((peer, person)) = self.people.person(conn) else { return };
-        let refusal = match self.matches.get(&match_id).map(|local| (local.relay.owner(), local.relay.epoch())) {
+        let (code, detail) = match self.matches.get(&match_id).map(|local| (local.relay.owner(), local.relay.epoch())) {
             Some((Some(owner), epoch)) => {
                 let control = Control::Command { session: person.session, command };
                 match self.pairs.control(owner, match_id, epoch, &control) {
@@ -227,7 +227,7 @@ impl Hub {
             Some((None, _)) => (ErrorCode::Unavailable, "the match cannot be reached"),
             None => (ErrorCode::NotFound, "not in this match"),
         };
-        send_refusal(peer, match_id, command, refusal.0, refusal.1);
+        peer.send(&refusal(match_id, Some(command_name(command)), code, detail));
     }
 
     /// A control about a match, other than the answer to a join.
@@ -270,7 +270,7 @@ impl Hub {
             Control::CommandRefused { session, command, code, detail } => {
                 let person = self.people.by_session(session).and_then(|conn| self.people.get(conn));
                 if let Some(connected) = person {
-                    send_refusal(&connected.peer, match_id, command, code, &detail);
+                    connected.peer.send(&refusal(match_id, Some(command_name(command)), code, &detail));
                 }
             }
             _ => metrics::entry_refused("unexpected"),
@@ -391,26 +391,9 @@ impl Hub {
     }
 }
 
-/// To those who were in a match that is nowhere any more, and have not seen its end.
-fn gone_message(match_id: MatchId) -> ErrorMessage {
-    metrics::refused(ErrorCode::NotFound.as_str());
-    ErrorMessage {
-        code: ErrorCode::NotFound,
-        detail: "the match is not played any more".into(),
-        of: None,
-        match_id: Some(match_id),
-        until: None,
-    }
-}
-
-fn send_refusal(peer: &SharedPeer, match_id: MatchId, command: Command, code: ErrorCode, detail: &str) {
+/// A counted refusal about a match: of this type of message, or of none that somebody has sent.
+pub(super) fn refusal(match_id: MatchId, of: Option<&str>, code: ErrorCode, detail: &str) -> ServerMessage {
     metrics::refused(code.as_str());
-    let error = ErrorMessage {
-        code,
-        detail: detail.to_owned(),
-        of: Some(command_name(command).into()),
-        match_id: Some(match_id),
-        until: None,
-    };
-    peer.send(&error.into());
+    let (detail, of) = (detail.to_owned(), of.map(str::to_owned));
+    ErrorMessage { code, detail, of, match_id: Some(match_id), until: None }.into()
 }

@@ -88,13 +88,9 @@ impl Host {
     /// Detaches edges that have fallen silent.
     pub(crate) fn detach_silent(&mut self, now: Instant, pairs: &Pairs) {
         self.edges.clear();
-        for attached in self.phases.iter().flat_map(BTreeMap::values).flat_map(|hosted| &hosted.attached) {
+        let attached = self.phases.iter().flat_map(BTreeMap::values).flat_map(|hosted| &hosted.attached);
+        for edge in attached.map(|attached| attached.edge).chain(self.showings.edges()) {
             // Edges are few, and matches many.
-            if !self.edges.contains(&attached.edge) {
-                self.edges.push(attached.edge);
-            }
-        }
-        for edge in self.showings.edges() {
             if !self.edges.contains(&edge) {
                 self.edges.push(edge);
             }

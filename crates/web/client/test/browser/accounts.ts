@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 
-import { Watched, launch } from "./browser.ts";
+import { People, button, launch, type Watched } from "./browser.ts";
 import { Inbox, Site, totp } from "./elsewhere.ts";
 import { startCluster, type Cluster } from "./rally.ts";
 
@@ -15,7 +15,7 @@ let cluster: Cluster;
 let browser: Browser;
 let site: Site;
 let inbox: Inbox;
-let pages: Watched[] = [];
+const people = new People();
 
 before(async () => {
   [site, inbox] = [await Site.start(`octo-${Date.now() % 1e6}`), await Inbox.start()];
@@ -28,27 +28,10 @@ after(async () => {
   site?.stop();
   inbox?.stop();
 });
-afterEach(async (context) => {
-  const watched = pages.splice(0);
-  if ("passed" in context && context.passed === false) {
-    for (const one of watched) {
-      await one.shoot(`failed-${one.name}`).catch(() => {});
-      console.error(one.name, one.page.url(), await one.page.locator("body").innerText().catch(() => ""));
-    }
-  }
-  for (const { page } of watched) await page.context().close();
-  assert.deepEqual(watched.flatMap(({ faults }) => faults), []);
-});
+afterEach((context) => people.leave(context));
 
-async function open(name: string, path: string, edge: 0 | 1): Promise<Watched> {
-  const watched = await Watched.open(browser, name);
-  watched.page.setDefaultTimeout(30_000);
-  pages.push(watched);
-  await watched.page.goto(cluster.urls[edge] + path);
-  return watched;
-}
+const open = (name: string, path: string, edge: 0 | 1) => people.open(browser, name, cluster.urls[edge] + path);
 
-const button = (page: Page, name: string) => page.getByRole("button", { name, exact: true });
 
 async function signUp(name: string, edge: 0 | 1): Promise<Watched> {
   const watched = await open(name, "/account", edge);

@@ -1,5 +1,6 @@
 // A Chromium for the tests, and pages that remember everything that went wrong in them.
 
+import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
@@ -18,6 +19,35 @@ const FLAGS = [
 export function launch(): Promise<Browser> {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? process.env.CHROMIUM_BIN ?? "/usr/bin/chromium", args: FLAGS });
 }
+
+/** All who are in a test. */
+export class People {
+  #watched: Watched[] = [];
+
+  async open(browser: Browser, name: string, url: string): Promise<Watched> {
+    const watched = await Watched.open(browser, name);
+    watched.page.setDefaultTimeout(30_000);
+    this.#watched.push(watched);
+    await watched.page.goto(url);
+    return watched;
+  }
+
+  /** After each test. What one looks like that failed is kept. */
+  async leave(context: object): Promise<void> {
+    const watched = this.#watched.splice(0);
+    if ("passed" in context && context.passed === false) {
+      for (const one of watched) {
+        await one.shoot(`failed-${one.name}`).catch(() => {});
+        console.error(one.name, one.page.url(), await one.page.locator("body").innerText().catch(() => ""));
+      }
+    }
+    for (const { page } of watched) await page.context().close();
+    // Console errors, violations of the content security policy among them, fail whatever test they happen in.
+    assert.deepEqual(watched.flatMap(({ faults }) => faults), []);
+  }
+}
+
+export const button = (page: Page, name: string) => page.getByRole("button", { name, exact: true });
 
 export class Watched {
   readonly faults: string[] = [];

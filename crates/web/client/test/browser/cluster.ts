@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 
-import { Watched, launch } from "./browser.ts";
+import { People, button, launch, type Watched } from "./browser.ts";
 import { startCluster, type Cluster } from "./rally.ts";
 
 let cluster: Cluster;
 let browser: Browser;
-let pages: Watched[] = [];
+const people = new People();
 
 before(async () => {
   cluster = await startCluster();
@@ -19,26 +19,9 @@ after(async () => {
   await browser?.close();
   await cluster?.stop();
 });
-afterEach(async (context) => {
-  const watched = pages.splice(0);
-  if ("passed" in context && context.passed === false) {
-    for (const [i, { page }] of watched.entries()) {
-      await watched[i]!.shoot(`failed-${watched[i]!.name}`).catch(() => {});
-      console.error(watched[i]!.name, page.url(), await page.locator("body").innerText().catch(() => ""));
-    }
-  }
-  for (const { page } of watched) await page.context().close();
-  // Console errors, violations of the content security policy among them, fail whatever test they happen in.
-  assert.deepEqual(watched.flatMap(({ faults }) => faults), []);
-});
+afterEach((context) => people.leave(context));
 
-async function open(name: string, path: string, edge: 0 | 1): Promise<Watched> {
-  const watched = await Watched.open(browser, name);
-  watched.page.setDefaultTimeout(30_000);
-  pages.push(watched);
-  await watched.page.goto(cluster.urls[edge] + path);
-  return watched;
-}
+const open = (name: string, path: string, edge: 0 | 1) => people.open(browser, name, cluster.urls[edge] + path);
 
 async function arrive(name: string, edge: 0 | 1): Promise<Watched> {
   const watched = await open(name, "/", edge);
@@ -46,7 +29,6 @@ async function arrive(name: string, edge: 0 | 1): Promise<Watched> {
   return watched;
 }
 
-const button = (page: Page, name: string) => page.getByRole("button", { name, exact: true });
 const path = (page: Page) => new URL(page.url()).pathname;
 
 async function playing(page: Page): Promise<void> {
