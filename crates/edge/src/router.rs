@@ -17,7 +17,7 @@ use axum::{
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use rally_protocol::client::v1::ErrorCode;
-use rally_service::drain::Drain;
+use rally_service::{drain::Drain, traces};
 use tower::ServiceBuilder;
 use tower_http::{
     CompressionLevel,
@@ -29,6 +29,7 @@ use tower_http::{
     cors::CorsLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
 };
+use tracing::Instrument as _;
 
 use crate::{
     admission,
@@ -155,10 +156,6 @@ async fn measure(request: Request, next: Next) -> Response {
     let method = method_label(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let class = class_of(request.uri().path());
-    let id = request.headers().get(&X_REQUEST_ID).cloned();
-    let response = next.run(request).await;
-    let elapsed = started.elapsed();
-    let status = response.status();
     // Of paths that are no route only the kind is said: anybody can think up as many as there are.
     let route = match (class, &route) {
         (Class::Page, _) => "page",
@@ -166,11 +163,17 @@ async fn measure(request: Request, next: Next) -> Response {
         (Class::Api | Class::Auth, Some(path)) => path.as_str(),
         (Class::Api | Class::Auth, None) => "/api",
     };
+    let id = request.headers().get(&X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let (logged, traced) = (tracing::info_span!("request", request_id = id), traces::request(method, route, id));
+    let response = next.run(request).instrument(traced.clone()).instrument(logged.clone()).await;
+    let elapsed = started.elapsed();
+    let status = response.status();
+    traced.record("http.response.status_code", status.as_u16());
     let labels = [("route", route.to_owned()), ("method", method.to_owned()), ("status", status.as_str().to_owned())];
     counter!(REQUESTS, &labels).increment(1);
     histogram!(REQUEST_SECONDS, "route" => route.to_owned()).record(elapsed);
     let ms = elapsed.as_secs_f64() * 1_000.0;
-    tracing::debug!(method, route, status = status.as_u16(), ms, request_id = ?id, "answered");
+    tracing::debug!(parent: &logged, method, route, status = status.as_u16(), ms, "answered");
     response
 }
 

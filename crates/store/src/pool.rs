@@ -6,6 +6,7 @@ use deadpool_postgres::{Client, GenericClient, Manager, ManagerConfig, Pool, Rec
 use tokio::time::timeout;
 use tokio_postgres::{NoTls, Row, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::{Instrument as _, Span, field::Empty};
 
 use crate::{
     ConfigError, StoreConfig, StoreError,
@@ -58,9 +59,14 @@ impl Store {
         work: impl AsyncFnOnce(&mut Client) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
         let started = Instant::now();
-        let result = self.attempt(work).await.map_err(|fault| StoreError::new(operation, fault));
+        let span = traced(operation);
+        let result = self.attempt(work).instrument(span.clone()).await;
+        let result = result.map_err(|fault| StoreError::new(operation, fault));
         observe(operation, started.elapsed(), self.pool.status());
-        result.inspect_err(|error| failed(operation, error.kind.as_str()))
+        result.inspect_err(|error| {
+            span.record("error.type", error.kind.as_str());
+            failed(operation, error.kind.as_str());
+        })
     }
 
     async fn attempt<T>(&self, work: impl AsyncFnOnce(&mut Client) -> Result<T, Fault>) -> Result<T, Fault> {
@@ -72,6 +78,20 @@ impl Store {
         lent.settle();
         result
     }
+}
+
+/// A span of the trace that asks for the operation, if one does; waiting for a connection is part of it.
+fn traced(operation: &'static str) -> Span {
+    tracing::trace_span!(
+        // Where spans of traces are looked for; log lines have no use for it.
+        target: "rally_traces",
+        "postgres",
+        otel.name = operation,
+        otel.kind = "client",
+        db.system.name = "postgresql",
+        db.operation.name = operation,
+        error.type = Empty,
+    )
 }
 
 /// A connection on loan. Unless the work on it came to an end, good or bad, it is closed instead of given back: it may

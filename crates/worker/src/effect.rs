@@ -128,6 +128,16 @@ pub(crate) enum TakeFor {
     Move,
 }
 
+impl TakeFor {
+    /// What it is called in traces.
+    pub(crate) const fn span_name(self) -> &'static str {
+        match self {
+            Self::Recovery => "match.recover",
+            Self::Move => "match.move",
+        }
+    }
+}
+
 /// Where to look for how a match stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fetch {

@@ -13,13 +13,14 @@ use rally_protocol::{
     client::v1::{ErrorCode, MatchFound, Mode, Side, UserInfo},
     cluster::v1::{Control, MatchSpec, SeatSpec},
 };
-use rally_service::{clock, drain::Drain, entropy};
+use rally_service::{clock, drain::Drain, entropy, traces};
 use rally_store::Store;
 use rally_units::{Instant, MatchId, placement};
 use tokio::{
     sync::{mpsc, oneshot},
     time::MissedTickBehavior,
 };
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::effect::{Answer, Refused};
@@ -104,7 +105,8 @@ impl Matchmaker {
             };
             for pair in pairs {
                 if in_hand.insert(pair.match_id) {
-                    making.push(self.make(pair));
+                    let span = traces::in_match("match.pair", pair.match_id);
+                    making.push(self.make(pair).instrument(span));
                 }
             }
         }

@@ -21,11 +21,15 @@ use rally_protocol::{
         v1::{Control, MatchSpec, SeatSpec},
     },
 };
-use rally_service::entropy;
+use rally_service::{
+    entropy,
+    traces::{Together, in_match},
+};
 use rally_store::{ClaimError, CreateError, FenceError, NewMatch, Owner, Score, Seat, Store, StoreError};
 use rally_units::{Epoch, MatchId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::{
     convert,
@@ -187,7 +191,9 @@ impl Persister {
     async fn carry_out(&self, effect: Effect) {
         match effect {
             Effect::Create(spec) => self.create(vec![*spec]).await,
-            Effect::Claim { match_id, epoch, side, join } => self.claim(match_id, epoch, side, join).await,
+            Effect::Claim { match_id, epoch, side, join } => {
+                self.claim(match_id, epoch, side, join).instrument(in_match("match.claim", match_id)).await;
+            }
             Effect::Started { match_id, epoch } => {
                 let _one = self.at_once.acquire().await;
                 self.note("start", (match_id, epoch), self.store.start_match(match_id, epoch).await).await;
@@ -197,8 +203,12 @@ impl Persister {
                 let score = Score { left: left.into(), right: right.into() };
                 self.note("goal", (match_id, epoch), self.store.record_goal(match_id, epoch, score).await).await;
             }
-            Effect::Finish { match_id, epoch, result } => self.finish(match_id, epoch, *result).await,
-            Effect::Void { match_id, epoch } => self.void(match_id, epoch).await,
+            Effect::Finish { match_id, epoch, result } => {
+                self.finish(match_id, epoch, *result).instrument(in_match("match.finish", match_id)).await;
+            }
+            Effect::Void { match_id, epoch } => {
+                self.void(match_id, epoch).instrument(in_match("match.void", match_id)).await;
+            }
             Effect::Confirm { lapse, matches } => self.confirm(lapse, matches).await,
             Effect::Requeue(ticket) => self.requeue(&ticket).await,
             Effect::FindReplay { showing, of, from } => self.find_replay(showing, of, from).await,
@@ -251,7 +261,8 @@ impl Persister {
     async fn create(&self, specs: Vec<MatchSpec>) {
         let _one = self.at_once.acquire().await;
         let rows: Vec<_> = specs.iter().map(|spec| self.new_match(spec)).collect();
-        match self.store.create_matches(&rows).await {
+        let traced = Together::new("match.create", specs.iter().map(|spec| spec.id));
+        match self.store.create_matches(&rows).instrument(traced.first()).await {
             Ok(results) => {
                 for ((spec, row), result) in specs.into_iter().zip(&rows).zip(results) {
                     let grant = self.grant(row, result).await;

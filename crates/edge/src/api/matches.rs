@@ -10,6 +10,7 @@ use rally_protocol::{
     client::v1::{ErrorCode, Mode, UserInfo},
     cluster::v1::{MatchSpec, SeatSpec},
 };
+use rally_service::traces;
 use rally_units::{MatchId, Tick, UserId};
 use uuid::Uuid;
 
@@ -42,6 +43,7 @@ pub(super) async fn create(
     let user_id = user.id;
     let spec = spec(MatchId::from_uuid(Uuid::now_v7()), user, request);
     let created = MatchCreated { match_id: spec.id, mode: spec.mode };
+    traces::leads_to(spec.id);
     match api.hub.create_match(spec).await {
         Ok(()) => Ok((StatusCode::CREATED, Json(created))),
         Err(refusal) if refusal.code == ErrorCode::AlreadyInMatch => {
@@ -61,6 +63,7 @@ pub(super) async fn show(
 ) -> Result<(StatusCode, Json<ReplayShown>), Problem> {
     let of = id.match_id().ok_or_else(|| Problem::new(ErrorCode::NotFound, "there is no such match"))?;
     let showing = MatchId::from_uuid(Uuid::now_v7());
+    traces::leads_to(showing);
     api.hub.show_replay(Replay { showing, of, user: user.id, from: tick.map(Tick) }).await?;
     Ok((StatusCode::CREATED, Json(ReplayShown { match_id: showing, of })))
 }

@@ -13,6 +13,7 @@ use rally_protocol::{
     limits::PRESENT_MAX,
 };
 use rally_units::{Instant, MatchId, NodeId};
+use tracing::Span;
 
 use super::{
     batch::Origin,
@@ -148,7 +149,7 @@ impl Member {
     /// Its way in, once more.
     fn join(&self) -> Join {
         let Self { conn, session, join_as, skill, .. } = *self;
-        Join { conn, session, join_as, skill, deadline: None, asked: None, is_checked: false }
+        Join { conn, session, join_as, skill, deadline: None, asked: None, is_checked: false, span: Span::none() }
     }
 }
 

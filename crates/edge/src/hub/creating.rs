@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use rally_protocol::{client::v1::ErrorCode, cluster::v1::Control};
+use rally_service::traces;
 use rally_units::{Epoch, Instant, NodeId};
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::{Playable, Refusal, Replay, run::Hub};
 
@@ -16,6 +18,8 @@ pub(super) struct Creating {
     worker: NodeId,
     reply: oneshot::Sender<Result<(), Refusal>>,
     deadline: Instant,
+    /// Of the match's trace, until the worker has answered.
+    _span: Span,
 }
 
 impl Hub {
@@ -39,7 +43,8 @@ impl Hub {
         };
         match self.pairs.control(worker, match_id, Epoch(0), &control) {
             Ok(()) => {
-                self.creating.insert(request, Creating { worker, reply, deadline: now + CREATE_WITHIN });
+                let _span = traces::in_match("match.ask", match_id);
+                self.creating.insert(request, Creating { worker, reply, deadline: now + CREATE_WITHIN, _span });
             }
             Err(error) => {
                 tracing::warn!(%error, %worker, "cannot ask for a match");

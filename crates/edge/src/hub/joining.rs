@@ -7,9 +7,11 @@ use rally_protocol::{
     client::v1::{ErrorCode, JoinAs, MatchJoined, Phase, Skill},
     cluster::v1::Control,
 };
+use rally_service::traces;
 use rally_store::Store;
 use rally_units::{Instant, MatchId, NodeId};
 use tokio::sync::Semaphore;
+use tracing::{Instrument as _, Span};
 
 use super::{
     Event, Located,
@@ -44,6 +46,7 @@ impl Hub {
             deadline: Some(now + JOIN_WITHIN),
             asked: None,
             is_checked: false,
+            span: traces::in_match("match.join", match_id),
         };
         let local = self.matches.entry(match_id).or_insert_with(|| LocalMatch::new(now));
         local.joins.retain(|join| join.conn != conn);
@@ -105,7 +108,8 @@ impl Hub {
         local.locating = true;
         let (fabric, store, events) = (self.fabric.clone(), self.store.clone(), self.events.clone());
         let look_ups = self.look_ups.clone();
-        tokio::spawn(async move {
+        let span = local.joins.first().map_or_else(Span::none, |join| join.span.clone());
+        let look_up = async move {
             let cached = match skip_cache {
                 true => None,
                 // An error is no answer: ask Postgres.
@@ -118,7 +122,8 @@ impl Hub {
             drop(place);
             // An error means that the hub has ended.
             let _ = events.send(Event::Located { match_id, owner }).await;
-        });
+        };
+        tokio::spawn(look_up.instrument(span));
     }
 
     pub(super) fn located(&mut self, now: Instant, match_id: MatchId, owner: Located) {

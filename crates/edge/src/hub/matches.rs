@@ -9,6 +9,7 @@ use rally_protocol::{
     cluster::v1::{Command, Control},
 };
 use rally_units::{Instant, MatchId, NodeId, SessionId};
+use tracing::Span;
 
 use super::{batch::Origin, command_name, run::Hub};
 use crate::{
@@ -68,6 +69,8 @@ pub(super) struct Join {
     pub(super) asked: Option<Asked>,
     /// That Postgres has named the node to ask, since Redis' word proved wrong.
     pub(super) is_checked: bool,
+    /// Of the match's trace, until the client is in.
+    pub(super) span: Span,
 }
 
 impl LocalMatch {

@@ -12,11 +12,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use metrics::counter;
 use rally_fabric::{Fabric, PresenceChange, TopicEvent};
 use rally_protocol::client::v1::{ErrorCode, ErrorMessage};
-use rally_service::clock;
+use rally_service::{clock, traces};
 use rally_store::Store;
 use rally_units::{Instant, UserId};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::{
     Event,
@@ -196,7 +197,7 @@ impl Social {
         let (events, look_ups) = (self.events.clone(), self.look_ups.clone());
         tokio::spawn(async move {
             let Ok(_permit) = look_ups.acquire().await else { return };
-            let event = work.await;
+            let event = work.instrument(traces::message("social")).await;
             drop(place);
             if let Some(event) = event
                 && let Some(events) = events.upgrade()

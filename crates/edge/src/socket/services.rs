@@ -7,11 +7,12 @@ use std::{pin::Pin, time::Duration};
 
 use rally_fabric::{Fabric, Joined, Left, QueueStatus, Ticket, TicketRef};
 use rally_protocol::client::v1::{ErrorCode, ErrorMessage, Mode, Resume, Skill, Welcome};
-use rally_service::{clock, entropy};
+use rally_service::{clock, entropy, traces};
 use rally_store::{Store, StoreError};
 use rally_units::{Incarnation, MatchId, SessionId, TICK_HZ, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use super::Identity;
 
@@ -85,11 +86,18 @@ impl Services {
     pub(super) fn perform(&self, slow: Slow) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
         let this = self.clone();
         match slow {
-            Slow::Open { identity, resume } => Box::pin(async move { this.open(&identity, resume).await }),
-            Slow::QueueJoin { identity, session, mode, skill } => {
-                Box::pin(async move { this.queue_join(&identity, session, mode, skill).await })
+            Slow::Open { identity, resume } => {
+                let open = async move { this.open(&identity, resume).await };
+                Box::pin(open.instrument(traces::message("hello")))
             }
-            Slow::QueueLeave { user } => Box::pin(async move { this.queue_leave(user).await }),
+            Slow::QueueJoin { identity, session, mode, skill } => {
+                let join = async move { this.queue_join(&identity, session, mode, skill).await };
+                Box::pin(join.instrument(traces::message("queue_join")))
+            }
+            Slow::QueueLeave { user } => {
+                let leave = async move { this.queue_leave(user).await };
+                Box::pin(leave.instrument(traces::message("queue_leave")))
+            }
         }
     }
 

@@ -27,5 +27,6 @@ mod replaying;
 mod secrets;
 mod support;
 mod tls;
+mod traces;
 mod users;
 mod watching;

@@ -38,6 +38,12 @@ impl Value for bool {
     }
 }
 
+impl Value for f64 {
+    fn parse(text: &str, _: Unit) -> Result<Self, String> {
+        text.parse().ok().filter(|number: &Self| number.is_finite()).ok_or_else(|| "is not a number".to_owned())
+    }
+}
+
 impl Value for String {
     fn parse(text: &str, unit: Unit) -> Result<Self, String> {
         match unit {

@@ -17,6 +17,8 @@ pub enum Unit {
     Count,
     /// A number of things per second.
     PerSecond,
+    /// A share, from 0 to 100.
+    Percent,
     /// Plain text.
     Text,
     /// `true` or `false`.
@@ -42,6 +44,7 @@ impl Unit {
             Self::Bytes => "bytes".to_owned(),
             Self::Count => "count".to_owned(),
             Self::PerSecond => "per second".to_owned(),
+            Self::Percent => "percent".to_owned(),
             Self::Text => "text".to_owned(),
             Self::Flag => "true or false".to_owned(),
             Self::Address => "address:port".to_owned(),

@@ -5,7 +5,7 @@ use tracing_subscriber::{
     EnvFilter, Layer as _, Registry, filter::LevelFilter, fmt, fmt::MakeWriter, layer::SubscriberExt as _,
 };
 
-use super::sentry::Sentry;
+use super::{otlp::Traces, sentry::Sentry};
 use crate::env::{Unit, Value};
 
 /// The look of a line.
@@ -48,6 +48,7 @@ pub(super) fn subscriber<W>(
     format: LogFormat,
     writer: W,
     sentry: Option<Sentry>,
+    traces: Option<Traces>,
 ) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -59,7 +60,7 @@ where
     };
     // With a filter of its own: without one it would be asked about every event there is.
     let sentry = sentry.map(|sentry| sentry.with_filter(LevelFilter::ERROR));
-    Box::new(Registry::default().with(layer.with_filter(filter)).with(sentry))
+    Box::new(Registry::default().with(traces).with(layer.with_filter(filter)).with(sentry))
 }
 
 #[cfg(test)]
@@ -90,7 +91,7 @@ mod tests {
         let queue =
             LogQueue::start(written.clone(), format.prefix(&[("role", "edge"), ("node", "a\"b")])).expect("queue");
         let filter = EnvFilter::parse(filter, Unit::Text).expect("filter");
-        tracing::subscriber::with_default(subscriber(filter, format, queue.clone(), None), events);
+        tracing::subscriber::with_default(subscriber(filter, format, queue.clone(), None, None), events);
         queue.flush();
         let bytes = written.0.lock().expect("lock").clone();
         String::from_utf8(bytes).expect("UTF-8")

@@ -1,8 +1,9 @@
-//! Logs, metrics and panics, set up once per process.
+//! Logs, metrics, panics and traces, set up once per process.
 
 mod log_queue;
 mod logs;
 mod metrics;
+mod otlp;
 mod outgoing;
 mod panics;
 mod sentry;
@@ -13,13 +14,13 @@ use secrecy::ExposeSecret as _;
 use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::EnvFilter;
 
-use self::{log_queue::LogQueue, outgoing::Outgoing, sentry::Sentry};
+use self::{log_queue::LogQueue, otlp::Otlp, outgoing::Outgoing, sentry::Sentry};
 pub use self::{
     logs::LogFormat,
     metrics::{BYTES_BUCKETS, COUNT_BUCKETS, Metrics, SECONDS_BUCKETS, US_BUCKETS},
     sentry::Dsn,
 };
-use crate::env::{Env, Unit, Var};
+use crate::env::{Env, HttpUrl, Unit, Var};
 
 const LOG: Var = Var::new(
     "RALLY_LOG",
@@ -36,8 +37,21 @@ const SENTRY_DSN: Var = Var::secret(
     "Where errors and panics are sent besides the log: the DSN of a project in Sentry, https://KEY@HOST/PROJECT. Default: nowhere.",
 );
 
+const OTLP_URL: Var = Var::new(
+    "RALLY_OTLP_URL",
+    Unit::Url,
+    "Where traces are sent: a collector that takes OTLP over HTTP, such as http://collector:4318; /v1/traces is added. Default: nowhere.",
+);
+
+const TRACES_PERCENT: Var = Var::new(
+    "RALLY_TRACES_PERCENT",
+    Unit::Percent,
+    "How many matches, requests and messages are traced where there is a collector. Give all nodes the same: each decides by itself.",
+)
+.or("1");
+
 /// The variables of this concern.
-pub const VARS: &[Var] = &[LOG, LOG_FORMAT, SENTRY_DSN];
+pub const VARS: &[Var] = &[LOG, LOG_FORMAT, SENTRY_DSN, OTLP_URL, TRACES_PERCENT];
 
 /// What is logged, and how it looks.
 #[derive(Debug)]
@@ -48,6 +62,10 @@ pub struct TelemetryConfig {
     pub format: LogFormat,
     /// Where errors go besides.
     pub sentry: Option<Dsn>,
+    /// Where traces go.
+    pub otlp: Option<HttpUrl>,
+    /// How many of them, from 0 to 100.
+    pub traces_percent: f64,
 }
 
 impl TelemetryConfig {
@@ -65,7 +83,8 @@ impl TelemetryConfig {
                 dsn.map(Some)
             }
         };
-        Some(Self { filter: filter?, format: format?, sentry: sentry? })
+        let (otlp, traces_percent) = (env.optional(&OTLP_URL), env.get_in(&TRACES_PERCENT, 0.0..=100.0));
+        Some(Self { filter: filter?, format: format?, sentry: sentry?, otlp: otlp?, traces_percent: traces_percent? })
     }
 }
 
@@ -79,10 +98,13 @@ pub enum TelemetryError {
     /// The process has a recorder for its metrics already.
     #[error("metrics are set up already")]
     Metrics(#[from] SetRecorderError<PrometheusRecorder>),
+    /// The exporter of traces does not like its address.
+    #[error("cannot send traces: {0}")]
+    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
     /// A bucket list is empty: a mistake of ours.
     #[error("cannot build the metrics recorder: {0}")]
     Buckets(#[from] metrics_exporter_prometheus::BuildError),
-    /// The thread that writes log lines, or that which sends errors away, could not be started.
+    /// The thread that writes log lines, or that which sends errors and traces away, could not be started.
     #[error("cannot start a thread of telemetry: {0}")]
     Thread(#[from] std::io::Error),
 }
@@ -94,10 +116,11 @@ pub struct Telemetry {
     pub metrics: Metrics,
     logs: LogQueue,
     sentry: Option<Sentry>,
+    otlp: Option<Otlp>,
 }
 
 impl Telemetry {
-    /// Installs metrics, logs to stderr and the panic hook. Every log line carries `role` and `node`. Call it within
+    /// Installs metrics, logs to stderr, the panic hook, and what is sent elsewhere. Every log line carries `role` and `node`. Call it within
     /// the runtime, which runs the upkeep.
     ///
     /// # Errors
@@ -107,13 +130,19 @@ impl Telemetry {
         let prefix = config.format.prefix(&[("role", role), ("node", node)]);
         let logs = LogQueue::start(std::io::stderr(), prefix)?;
         let version = env!("CARGO_PKG_VERSION");
-        let start = |dsn| Ok::<_, std::io::Error>(Sentry::start(dsn, Outgoing::start()?, role, node, version));
-        let sentry = config.sentry.map(start).transpose()?;
-        let subscriber = logs::subscriber(config.filter, config.format, logs.clone(), sentry.clone());
+        let sends = config.sentry.is_some() || config.otlp.is_some();
+        let outgoing = sends.then(Outgoing::start).transpose()?;
+        let sentry = config.sentry.zip(outgoing.clone());
+        let sentry = sentry.map(|(dsn, outgoing)| Sentry::start(dsn, outgoing, role, node, version));
+        let otlp = config.otlp.zip(outgoing);
+        let start = |(url, outgoing)| Otlp::start(&url, config.traces_percent, outgoing, role, node, version);
+        let otlp = otlp.map(start).transpose()?;
+        let traces = otlp.as_ref().map(Otlp::layer);
+        let subscriber = logs::subscriber(config.filter, config.format, logs.clone(), sentry.clone(), traces);
         tracing::subscriber::set_global_default(subscriber)?;
         panics::install(logs.clone());
         tokio::spawn(metrics.clone().upkeep());
-        Ok(Self { metrics, logs, sentry })
+        Ok(Self { metrics, logs, sentry, otlp })
     }
 }
 
@@ -122,6 +151,9 @@ impl Drop for Telemetry {
         self.logs.flush();
         if let Some(sentry) = &self.sentry {
             sentry.flush();
+        }
+        if let Some(otlp) = &self.otlp {
+            otlp.flush();
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Request, StatusCode, Uri};
+use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -61,20 +61,18 @@ impl Outgoing {
         Ok(Self { client, runtime, _thread: Arc::new(alive) })
     }
 
-    /// Posts, and returns the status of the answer. May be awaited on any executor.
+    /// Asks, and returns the whole answer. May be awaited on any executor.
     ///
     /// # Errors
     /// What went wrong on the way.
-    pub(super) async fn post(&self, to: Uri, headers: HeaderMap, body: Bytes) -> Result<StatusCode, String> {
+    pub(super) async fn ask(&self, request: Request<Bytes>) -> Result<Response<Bytes>, String> {
         let client = self.client.clone();
         let asked = async move {
-            let mut request = Request::post(to).body(Full::new(body)).map_err(|error| error.to_string())?;
-            *request.headers_mut() = headers;
-            let answer = client.request(request).await.map_err(|error| error.to_string())?;
-            let status = answer.status();
+            let answer = client.request(request.map(Full::new)).await.map_err(|error| error.to_string())?;
+            let (head, body) = answer.into_parts();
             // To the end, so that the connection can be used again.
-            let _ = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-            Ok(status)
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
+            Ok(Response::from_parts(head, body.to_bytes()))
         };
         let within = self.runtime.spawn(async { tokio::time::timeout(ANSWER_WITHIN, asked).await });
         match within.await {

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use hyper::body::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
@@ -128,7 +128,10 @@ async fn send(dsn: Dsn, outgoing: Outgoing, mut queue: mpsc::Receiver<Item>, ver
             continue;
         }
         sent += 1;
-        match outgoing.post(dsn.endpoint.clone(), headers.clone(), envelope(&event)).await {
+        let mut request = Request::new(envelope(&event));
+        (*request.method_mut(), *request.uri_mut()) = (Method::POST, dsn.endpoint.clone());
+        *request.headers_mut() = headers.clone();
+        match outgoing.ask(request).await.map(|answer| answer.status()) {
             Ok(status) if status.is_success() => metrics::counter!(SENT).increment(1),
             // Not logged as an error: that would be the next one to send.
             answer => {

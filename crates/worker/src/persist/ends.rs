@@ -6,7 +6,7 @@ use std::time::Duration;
 use rally_room::FinishedMatch;
 use rally_service::{
     backoff::{Attempts, Backoff},
-    clock, entropy,
+    clock, entropy, traces,
 };
 use rally_store::{EndReason, FenceError, FinishError, Finished, Ownership, StoreError};
 use rally_units::{Epoch, MatchId};
@@ -25,7 +25,10 @@ impl Persister {
                 self.store.finish(&result, epoch).await
             };
             match written {
-                Ok(finished) => break finished_answer(match_id, finished),
+                Ok(finished) => {
+                    traces::match_over(match_id, "finished");
+                    break finished_answer(match_id, finished);
+                }
                 // By an earlier try whose answer was lost; or somebody has called the match off.
                 Err(FinishError::AlreadyRecorded(recorded)) => {
                     let ours = (recorded.winner, recorded.reason) == (result.winner, result.reason);
@@ -58,7 +61,11 @@ impl Persister {
                 self.store.void_match(match_id, Ownership { owner: self.owner, epoch }, EndReason::Abandoned).await
             };
             match written {
-                Ok(()) | Err(FenceError::Ended | FenceError::NoSuchMatch) => break Answer::Voided { match_id },
+                Ok(()) => {
+                    traces::match_over(match_id, "abandoned");
+                    break Answer::Voided { match_id };
+                }
+                Err(FenceError::Ended | FenceError::NoSuchMatch) => break Answer::Voided { match_id },
                 Err(FenceError::Fenced { .. }) => break Answer::Fenced { match_id, epoch },
                 Err(FenceError::Store(error)) if error.is_unavailable() => {
                     wait(&mut attempts, "void", match_id, &error).await;

@@ -13,9 +13,11 @@ use rally_protocol::{
 use rally_service::{
     backoff::{Attempts, Backoff},
     entropy,
+    traces::Together,
 };
 use rally_store::{MatchState, Owner, Score, SeatState};
 use rally_units::{Epoch, MatchId, Tick};
+use tracing::Instrument as _;
 
 use super::Persister;
 use crate::{
@@ -95,8 +97,9 @@ impl Persister {
     /// Takes matches. Tried until it is known what became of it: what was taken and forgotten would be nobody's.
     pub(super) async fn take(&self, why: TakeFor, expected: Vec<(MatchId, Epoch)>) {
         let mut attempts = retry();
+        let traced = Together::new(why.span_name(), expected.iter().map(|(match_id, _)| *match_id));
         let taken = loop {
-            match self.store.take(&expected, self.owner).await {
+            match self.store.take(&expected, self.owner).instrument(traced.first()).await {
                 Ok(taken) => break taken,
                 Err(error) => wait(&mut attempts, "take", &error).await,
             }
@@ -130,6 +133,7 @@ impl Persister {
     /// asked until it says. It may have taken its time: then Postgres says whether they are still ours.
     pub(super) async fn fetch(&self, matches: Vec<(MatchId, Epoch)>, from: Fetch) {
         let mut attempts = retry();
+        let _traced = Together::new("match.fetch", matches.iter().map(|(match_id, _)| *match_id));
         let held = loop {
             if from == Fetch::Score {
                 break vec![None; matches.len()];

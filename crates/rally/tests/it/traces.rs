@@ -1,0 +1,174 @@
+//! Traces as a collector gets them: what was done for a match and for a request, on edge, worker and Postgres.
+
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest,
+    common::v1::{KeyValue, any_value::Value},
+    trace::v1::{Span, span::SpanKind},
+};
+use prost::Message as _;
+use rally_client::{
+    Encoding,
+    protocol::{EventKind, Forfeit, JoinAs},
+};
+use rally_service::local::free_port;
+use rally_units::MatchId;
+
+use crate::support::{
+    LONG, Node, Player, Site,
+    http::{metric, post},
+    receivers::{Received, Receiver},
+};
+
+/// A span, and which node it is from.
+#[derive(Debug)]
+struct Told {
+    service: String,
+    node: String,
+    span: Span,
+}
+
+fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
+    let value = attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?;
+    Some(match value.value.as_ref()? {
+        Value::StringValue(text) => text.clone(),
+        Value::IntValue(number) => number.to_string(),
+        other => panic!("{key} is {other:?}"),
+    })
+}
+
+impl Told {
+    fn has(&self, key: &str, value: &str) -> bool {
+        text(&self.span.attributes, key).as_deref() == Some(value)
+    }
+
+    fn is_child_of(&self, parent: &Told) -> bool {
+        self.span.trace_id == parent.span.trace_id && self.span.parent_span_id == parent.span.span_id
+    }
+
+    fn is_root(&self) -> bool {
+        self.span.parent_span_id.is_empty()
+    }
+}
+
+fn read(received: &Received) -> Vec<Told> {
+    assert_eq!(received.path, "/v1/traces");
+    let batch = ExportTraceServiceRequest::decode(&received.body[..]).unwrap();
+    let mut told = Vec::new();
+    for of_node in batch.resource_spans {
+        let about = of_node.resource.unwrap().attributes;
+        let (service, node) = (text(&about, "service.name").unwrap(), text(&about, "service.instance.id").unwrap());
+        for span in of_node.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+            told.push(Told { service: service.clone(), node: node.clone(), span });
+        }
+    }
+    told
+}
+
+/// Reads until all of these have come: the node, and the name of the span.
+async fn traced(collector: &mut Receiver<Received>, trace: [u8; 16], wanted: &[(&str, &str)]) -> Vec<Told> {
+    let mut told: Vec<Told> = Vec::new();
+    let missing = |told: &[Told]| {
+        let has = |node: &str, name: &str| told.iter().any(|told| told.node == node && told.span.name == name);
+        wanted.iter().find(|(node, name)| !has(node, name)).copied()
+    };
+    while missing(&told).is_some() {
+        let next = collector.next().await;
+        told.extend(read(&next).into_iter().filter(|told| told.span.trace_id == trace));
+    }
+    told
+}
+
+/// Starts a match against the machine; its id, and that of the request.
+async fn practise(player: &Player, port: u16) -> (MatchId, String) {
+    let bearer = format!("Bearer {}", player.identity.tokens.access);
+    let headers = [("authorization", &*bearer), ("content-type", "application/json")];
+    let answer = post([127, 0, 0, 1], port, "/api/v1/matches", &headers, r#"{"mode":"practice"}"#).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    (answer.json()["match"].as_str().unwrap().parse().unwrap(), answer.header("x-request-id").unwrap().to_owned())
+}
+
+/// That lines of the log say of which request they are.
+fn is_logged(edge: &Node, request_id: &str) -> bool {
+    let log = std::fs::read_to_string(&edge.log).unwrap();
+    log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()).any(|line| {
+        line["message"] == "answered" && line["route"] == "/api/v1/matches" && line["span"]["request_id"] == request_id
+    })
+}
+
+#[tokio::test]
+async fn a_match_is_traced_from_edge_to_worker_to_postgres() {
+    let (site, mut collector) = (Site::start().await, Receiver::http().await);
+    let url = format!("http://127.0.0.1:{}/", collector.port);
+    let all = [("RALLY_OTLP_URL", &*url), ("RALLY_TRACES_PERCENT", "100")];
+    let talkative = [all[0], all[1], ("RALLY_LOG", "rally_edge=debug")];
+    let (edge, _worker) = tokio::join!(site.edge("edge-1", &talkative), site.worker("worker-1", &all));
+    let mut player = Player::at(edge.url(), Encoding::Msgpack).await;
+    let (match_id, request_id) = practise(&player, edge.port).await;
+    rally_testkit::eventually(LONG, async || is_logged(&edge, &request_id)).await;
+
+    let request = *uuid::Uuid::parse_str(&request_id).unwrap().as_bytes();
+    let told = traced(&mut collector, request, &[("edge-1", "POST /api/v1/matches")]).await;
+    let root = told.iter().find(|told| told.is_root()).expect("a root");
+    assert_eq!((root.service.as_str(), root.span.kind()), ("rally-edge", SpanKind::Server));
+    assert!(root.has("http.response.status_code", "201") && root.has("request_id", &request_id), "{root:?}");
+    assert_eq!(root.span.links.len(), 1);
+    assert_eq!(root.span.links[0].trace_id, match_id.as_bytes(), "it leads to the match's trace");
+    let asked = told.iter().find(|told| told.has("db.system.name", "postgresql")).expect("a question to Postgres");
+    assert!(asked.is_child_of(root) && asked.span.kind() == SpanKind::Client, "{asked:?}");
+
+    player.join(match_id, JoinAs::Player).await;
+    player.ready(match_id);
+    player.event(EventKind::Go).await;
+    player.send(Forfeit { match_id });
+    player.over().await;
+    let wanted = [
+        ("edge-1", "match.join"),
+        ("worker-1", "match.create"),
+        ("worker-1", "create_matches"),
+        ("worker-1", "match.finish"),
+        ("worker-1", "finish"),
+        ("worker-1", "match"),
+    ];
+    let told = traced(&mut collector, *match_id.as_bytes(), &wanted).await;
+    let named = |name: &str| told.iter().find(|told| told.span.name == name).unwrap_or_else(|| panic!("no {name}"));
+    let root = named("match");
+    assert!(root.is_root() && root.has("outcome", "finished"), "{root:?}");
+    for name in ["match.join", "match.create", "match.finish"] {
+        let part = named(name);
+        assert!(part.is_child_of(root) && part.has("match_id", &match_id.to_string()), "{part:?}");
+        // The root begins with the id, in whose milliseconds that is; clocks here are one.
+        assert!(part.span.start_time_unix_nano >= root.span.start_time_unix_nano, "{part:?} and {root:?}");
+    }
+    assert!(named("create_matches").is_child_of(named("match.create")));
+    assert!(named("finish").is_child_of(named("match.finish")));
+}
+
+#[tokio::test]
+async fn what_is_not_kept_is_not_sent() {
+    let (site, mut collector) = (Site::start().await, Receiver::http().await);
+    let url = format!("http://127.0.0.1:{}", collector.port);
+    let none = [("RALLY_OTLP_URL", &*url), ("RALLY_TRACES_PERCENT", "0")];
+    let (mut edge, _worker) = tokio::join!(site.edge("edge-1", &none), site.worker("worker-1", &none));
+    let mut player = Player::at(edge.url(), Encoding::Msgpack).await;
+    let (match_id, _) = practise(&player, edge.port).await;
+    player.join(match_id, JoinAs::Player).await;
+    assert_eq!(metric(edge.admin, "rally_trace_spans_ended_total", &[]).await, 0.0);
+    edge.terminate();
+    assert!(edge.ended(LONG).await.success());
+    assert!(collector.rest().is_empty());
+}
+
+#[tokio::test]
+async fn a_collector_that_is_away_costs_spans_and_nothing_else() {
+    let site = Site::start().await;
+    let nobody = format!("http://127.0.0.1:{}", free_port().unwrap());
+    let all = [("RALLY_OTLP_URL", &*nobody), ("RALLY_TRACES_PERCENT", "100")];
+    let (mut edge, _worker) = tokio::join!(site.edge("edge-1", &all), site.worker("worker-1", &all));
+    let mut player = Player::at(edge.url(), Encoding::Msgpack).await;
+    let (match_id, _) = practise(&player, edge.port).await;
+    player.join(match_id, JoinAs::Player).await;
+    assert!(metric(edge.admin, "rally_trace_spans_ended_total", &[]).await > 0.0);
+    assert_eq!(metric(edge.admin, "rally_trace_spans_sent_total", &[]).await, 0.0);
+    edge.terminate();
+    assert!(edge.ended(LONG).await.success());
+}
