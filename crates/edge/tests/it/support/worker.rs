@@ -125,6 +125,18 @@ impl Worker {
         self.flush();
     }
 
+    /// Whoever has asked to stay may, and hears of the events up to the last one, so many at most: an edge of a busy
+    /// machine thinks at times that it has heard nothing for long. For those with [`Worker::lets_stay`].
+    pub(crate) fn let_stay(&mut self, match_id: MatchId, last: u32, missed_max: u32) {
+        for (edge, _, said) in std::mem::take(&mut self.said) {
+            let Said::Control(Control::Attach { request, last_event, .. }) = said else { continue };
+            let missed = (last_event + 1..=last).take(missed_max as usize);
+            let missed = missed.map(|n| ServerMessage::from(event(match_id, n)).encode(Encoding::Msgpack).unwrap());
+            let attached = Control::Attached { request, last_event: last, missed: missed.collect() };
+            self.tell(edge, match_id, &attached);
+        }
+    }
+
     pub(crate) fn tell(&mut self, edge: NodeId, match_id: MatchId, control: &Control) {
         self.pairs.control(edge, match_id, self.epoch, control).unwrap();
     }
