@@ -84,7 +84,8 @@ async fn a_slow_reader_gets_all_events_and_the_newest_snapshot() {
     }
     assert!(quick_ticks.is_sorted_by(|a, b| a < b));
     let sent = tick as usize / 8 * 8;
-    assert!(quick_ticks.len() + 8 * lost >= sent && lost < 20, "the quick one got {} of {sent}", quick_ticks.len());
+    // All of what came between nodes in time, and on the busiest machine most of that does.
+    assert!(quick_ticks.len() + 8 * lost >= sent && 2 * 8 * lost < sent, "it got {} of {sent}", quick_ticks.len());
     // At last it reads.
     let (mut ticks, mut got) = (Vec::new(), Vec::new());
     while ticks.last() != Some(&tick) || got.len() < events as usize {
