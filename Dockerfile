@@ -15,6 +15,8 @@ COPY crates/web/client client
 RUN npm run build --workspace client
 
 FROM rust:1.95-bookworm AS program
+# Each architecture has a cache of its own.
+ARG TARGETARCH
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY crates crates

@@ -123,7 +123,7 @@ load-artillery-chat: setup-load ## artillery: the same people as load-chat (PLAY
 load-pgbench: setup-load ## pgbench: what matches cost the database (DATABASE_URL: a migrated one of your own)
 	scripts/load.sh pgbench
 
-load-artillery: setup-load ## artillery against a running cluster (BASE_URLS, PLAYERS, DURATION)
+load-artillery: setup-load ## artillery against a running cluster (BASE_URLS, RATE_1, RATE_2, DURATION)
 	scripts/load.sh artillery
 
 sim: | setup-build ## one run of the simulated cluster again: make sim SEED=7 (RUNS=1000 for as many from there)

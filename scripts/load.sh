@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # One load generator against a running cluster: load.sh k6|api|chat|spike|soak|artillery|artillery-chat|pgbench. Its thresholds decide the exit
 # code. Parameters by environment, with their defaults: BASE_URLS=http://localhost:8080,http://localhost:8081 VUS=10 (k6)
-# PLAYERS=20 (artillery) DURATION=30 PLAY_S=5; pgbench: DATABASE_URL, a database that is migrated and may be filled,
-# CLIENTS=4. loadtests/README.md says more.
+# PLAYERS=20 (artillery-chat) RATE_1=10 RATE_2=50 (artillery) DURATION=30 PLAY_S=5; pgbench: DATABASE_URL, a database that
+# is migrated and may be filled, CLIENTS=4. SUMMARY=PATH leaves a report. loadtests/README.md says more.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -12,6 +12,10 @@ export VUS=${VUS:-10} PLAYERS=${PLAYERS:-20} PLAY_S=${PLAY_S:-5}
 # In seconds, whether written 30 or 30s.
 DURATION=${DURATION:-30}
 export DURATION=${DURATION%s}
+# Artillery's own.
+export RATE_1=${RATE_1:-10} RATE_2=${RATE_2:-50} DURATION_1=${DURATION_1:-$DURATION} DURATION_2=${DURATION_2:-$DURATION}
+export SAID_MS=${SAID_MS:-200}
+[[ -z ${SUMMARY:-} || $SUMMARY == /* ]] || SUMMARY=$PWD/$SUMMARY
 
 # k6 takes -e for what its scripts may read; these are all of their parameters.
 run_k6() {
@@ -21,6 +25,16 @@ run_k6() {
         [ -z "$value" ] || args+=(-e "$name=$value")
     done
     exec k6 run --no-usage-report "${args[@]}" -e DURATION="${DURATION}s" "$root/loadtests/k6/$1.js"
+}
+
+run_artillery() {
+    local status=0
+    cd "$root/loadtests/artillery"
+    export ARTILLERY_DISABLE_TELEMETRY=true
+    [ -n "${SUMMARY:-}" ] || exec node_modules/.bin/artillery run "$1.yml"
+    node_modules/.bin/artillery run --output "$SUMMARY.json" "$1.yml" | tee "$SUMMARY.txt" || status=$?
+    node report.mjs "$1" "$SUMMARY"
+    return "$status"
 }
 
 # At most this many transactions may be lost to deadlocks and the like: none.
@@ -34,17 +48,15 @@ run_pgbench() {
     fi
     psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --set=people="$people" --file="$root/loadtests/pgbench/people.sql" "$DATABASE_URL"
     "$bin" --no-vacuum --client="${CLIENTS:-4}" --time="$DURATION" --define=people="$people" --report-per-command \
-        --file="$root/loadtests/pgbench/match.sql" "$DATABASE_URL" | tee /dev/stderr | grep -q '^number of failed transactions: 0 '
+        --file="$root/loadtests/pgbench/match.sql" "$DATABASE_URL" |
+        tee /dev/stderr ${SUMMARY:+"$SUMMARY.txt"} | grep '^number of failed transactions: 0 ' >/dev/null
 }
 
 case ${1:-} in
     k6) run_k6 play ;;
     api | chat | spike | soak) run_k6 "$1" ;;
-    artillery | artillery-chat)
-        cd "$root/loadtests/artillery"
-        export ARTILLERY_DISABLE_TELEMETRY=true
-        exec node_modules/.bin/artillery run "$([ "$1" = artillery ] && echo play.yml || echo chat.yml)"
-        ;;
+    artillery) run_artillery play ;;
+    artillery-chat) run_artillery chat ;;
     pgbench) run_pgbench ;;
     *) die "usage: load.sh k6|api|chat|spike|soak|artillery|artillery-chat|pgbench" ;;
 esac

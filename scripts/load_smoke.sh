@@ -18,6 +18,7 @@ if [ -z "${RALLY_BIN:-}" ] || [ -z "${SWARM_BIN:-}" ]; then
 fi
 
 logs=$target/load-smoke
+rm -rf "$logs"
 mkdir -p "$logs"
 # Not below the checkout: a database of root's is another user's, who may not be allowed in here.
 dir=$(mktemp -d)
@@ -31,7 +32,7 @@ check() {
     local name=$1 began=$SECONDS
     shift
     say "load-smoke: $name"
-    if "$@" >"$logs/$name.log" 2>&1; then
+    if SUMMARY="$logs/$name" "$@" >"$logs/$name.log" 2>&1; then
         passed=$((passed + 1))
         verdicts "$name" || true
         echo "ok: $name ($((SECONDS - began)) s)"
@@ -44,10 +45,21 @@ check() {
 # What of their output is worth repeating: k6's and artillery's thresholds, swarm's table.
 verdicts() {
     case $1 in
-        k6 | api | chat | spike) grep -E '^(✓|✗)' "$logs/$1.log" ;;
-        artillery) grep -E '^(ok|fail): ' "$logs/artillery.log" ;;
+        k6 | api | chat | spike | soak) grep -E '^(✓|✗)' "$logs/$1.log" ;;
+        artillery*) grep -E '^(ok|fail): ' "$logs/$1.log" ;;
         *) tail -n 25 "$logs/$1.log" ;;
     esac
+}
+
+# reports NAME...: each has left one, and it says that levels were met.
+reports() {
+    local name
+    for name in "$@"; do
+        if ! [ -s "$logs/$name.json" ] || ! grep -q '| met |' "$logs/$name.md"; then
+            echo "$name has left no report"
+            return 1
+        fi
+    done
 }
 
 say "load-smoke: starting a cluster"
@@ -62,7 +74,10 @@ VUS=10 check k6 "$root/scripts/load.sh" k6
 STAGES=5,10 STAGE_S=2 check api "$root/scripts/load.sh" api
 VUS=6 STAY_S=5 SAY_EVERY_S=2 SAID_MS=1000 check chat "$root/scripts/load.sh" chat
 VUS=20 ROUNDS=1 CALM_S=2 check spike "$root/scripts/load.sh" spike
-PLAYERS=20 check artillery "$root/scripts/load.sh" artillery
+VUS=6 DURATION=8 METRICS_URLS=$(printf ',http://127.0.0.1:%s/metrics' "${admin_ports[@]}") check soak "$root/scripts/load.sh" soak
+RATE_1=1 DURATION_1=6 RATE_2=3 DURATION_2=4 check artillery "$root/scripts/load.sh" artillery
+PLAYERS=6 DURATION=3 STAY_S=5 SAID_MS=1000 check artillery-chat "$root/scripts/load.sh" artillery-chat
+check reports reports k6 api chat spike soak artillery artillery-chat
 check stop stop_cluster
 cp "$dir/cluster.log" "$logs/cluster.log"
 

@@ -16,6 +16,7 @@ helm_version=3.19.2
 schemathesis_version=4.32.5
 
 packages=() # to be installed by apt
+monitors=() # to be unpacked by install_monitors
 after=()    # functions to run once they are
 lacking=()  # what that gives, for people
 
@@ -54,6 +55,16 @@ found_k6() {
     version=$(k6 version 2>/dev/null | sed -n 's/^k6\(\.exe\)* v\([0-9.]*\).*/\2/p') && [ -n "$version" ] && at_least "$k6_min" "$version"
 }
 
+# By the names that Debian gives them, and their makers.
+found_monitor() {
+    local name=${1#prometheus-}
+    case $1 in
+        prometheus) have prometheus && have promtool ;;
+        prometheus-alertmanager) have amtool && { have "$1" || have alertmanager; } ;;
+        *) have "$1" || have "${name/-/_}" ;;
+    esac
+}
+
 look() {
     case $1 in
         cc) have cc || wants "a C compiler" - gcc libc6-dev ;;
@@ -87,7 +98,13 @@ look() {
         artillery) [ loadtests/artillery/node_modules/.package-lock.json -nt loadtests/artillery/package-lock.json ] || after+=(install_artillery) ;;
         # What checks deploy/. Tests that want one of these say that they are skipped where it cannot be had.
         helm) have helm || { have go && after+=(install_helm); } || true ;;
-        prometheus) { have promtool && have prometheus && have amtool; } || { has_package prometheus && after+=(install_prometheus); } || true ;;
+        prometheus)
+            local package
+            for package in prometheus prometheus-alertmanager prometheus-{redis,postgres,node}-exporter; do
+                found_monitor "$package" || { has_package "$package" && monitors+=("$package"); } || true
+            done
+            [ ${#monitors[@]} = 0 ] || after+=(install_monitors)
+            ;;
         schemathesis) [ -x "$tools/schemathesis/bin/schemathesis" ] || { python3 -c 'import venv, ensurepip' 2>/dev/null && after+=(install_schemathesis); } || true ;;
         *) die "setup.sh does not know '$1'" ;;
     esac
@@ -249,19 +266,20 @@ install_helm() {
 }
 
 # Unpacked beside the system, like Postgres: the packages would start services.
-install_prometheus() {
+install_monitors() {
     local dir deb
     dir=$(mktemp -d)
-    say "unpacking Prometheus and Alertmanager into .tools"
-    (cd "$dir" && apt-get -o APT::Sandbox::User=root -qq download prometheus prometheus-alertmanager) || {
-        warn "cannot download Prometheus: its tests are skipped"
+    say "unpacking ${monitors[*]} into .tools"
+    (cd "$dir" && apt-get -o APT::Sandbox::User=root -qq download "${monitors[@]}") || {
+        warn "cannot download ${monitors[*]}: tests with them are skipped"
         return
     }
     for deb in "$dir"/*.deb; do dpkg-deb -x "$deb" "$dir"; done
     mkdir -p "$tools/bin" "$tools/share/alertmanager"
-    mv "$dir"/usr/bin/{prometheus,promtool,prometheus-alertmanager,amtool} "$tools/bin/"
+    mv "$dir"/usr/bin/* "$tools/bin/"
     # Alertmanager's words; it looks for them in /usr/share, where the test that runs it puts them in its own namespace.
-    mv "$dir"/usr/share/prometheus/alertmanager/*.tmpl "$tools/share/alertmanager/"
+    [[ " ${monitors[*]} " != *' prometheus-alertmanager '* ]] ||
+        mv "$dir"/usr/share/prometheus/alertmanager/*.tmpl "$tools/share/alertmanager/"
     rm -rf "$dir"
 }
 

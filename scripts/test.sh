@@ -80,6 +80,9 @@ step size npm run size --prefix crates/web/client
 # Tests of deploy/ use what there is of these.
 for tool in helm kubectl promtool prometheus amtool; do have "$tool" || say "skipped: $tool is missing"; done
 have alertmanager || have prometheus-alertmanager || say "skipped: alertmanager is missing"
+for each in redis postgres node; do
+    have "${each}_exporter" || have "prometheus-$each-exporter" || say "skipped: ${each}_exporter is missing"
+done
 step rust cargo test --workspace --no-fail-fast
 step sdk npm test --prefix crates/web/sdk
 step client npm test --prefix crates/web/client

@@ -27,11 +27,15 @@ pub fn files() -> BTreeMap<String, String> {
     }
     let mut put = |path: &str, text: String| files.insert(format!("deploy/k8s/{path}"), text);
     put("ingress-nginx/configmap.yaml", yaml(&[ingress::nginx_controller()]));
+    put(
+        "ingress-traefik/values.yaml",
+        format!("# {}\n{}", ingress::TRAEFIK_ABOUT, document(&ingress::traefik_values())),
+    );
     put("overlays/dev/kustomization.yaml", document(&overlays::dev()));
     put("overlays/dev/namespace.yaml", yaml(&[overlays::namespace("rally-dev")]));
     put("overlays/dev/servers.yaml", yaml(&trial::objects()));
     put("overlays/prod/kustomization.yaml", document(&overlays::prod()));
-    put("overlays/prod/namespace.yaml", yaml(&[overlays::namespace("rally")]));
+    put("overlays/prod/namespace.yaml", yaml(&[overlays::namespace(overlays::NAMESPACE)]));
     put("load/kustomization.yaml", document(&load::kustomization()));
     put("load/namespace.yaml", yaml(&[overlays::namespace(load::NAMESPACE)]));
     put("load/jobs.yaml", yaml(&load::objects()));
@@ -77,7 +81,7 @@ fn env_file(role: Role) -> String {
 }
 
 fn component_files(component: &Component, files: &mut BTreeMap<String, String>) {
-    let Component { name, about, objects, patches } = component;
+    let Component { name, about, objects, patches, settings } = component;
     let mut kustomization = json!({
         "apiVersion": "kustomize.config.k8s.io/v1alpha1",
         "kind": "Component",
@@ -90,6 +94,9 @@ fn component_files(component: &Component, files: &mut BTreeMap<String, String>) 
     if !patches.is_empty() {
         kustomization["patches"] = json!(patches);
     }
+    if !settings.is_empty() {
+        kustomization["configMapGenerator"] = json!(settings);
+    }
     put("kustomization.yaml", format!("# {about}\n{}", document(&kustomization)));
 }
 
@@ -99,10 +106,24 @@ fn helm_files(files: &mut BTreeMap<String, String>) {
     for role in Role::ALL {
         put(&format!("{}.yaml", role.as_str()), document(&json!(settings::config(role))));
     }
+    let known: BTreeMap<&str, Value> = Role::ALL.map(|role| (role.as_str(), known(role))).into();
+    put("variables.yaml", document(&json!(known)));
     for (name, text) in jobs::SCRIPTS {
         put(name, text.to_owned());
     }
     put("rules.yaml", monitoring::RULES.to_owned());
+}
+
+/// What values may say of a role's variables.
+fn known(role: Role) -> Value {
+    let keys = |secrets: Vec<settings::SecretKey>| -> Vec<Value> {
+        secrets.iter().map(|secret| json!({ "variable": secret.variable, "key": secret.key })).collect()
+    };
+    json!({
+        "settings": settings::plain(role),
+        "secrets": keys(settings::secrets(role)),
+        "optionalSecrets": keys(settings::optional_secrets(role)),
+    })
 }
 
 /// One document after the other.
@@ -117,13 +138,66 @@ fn document(value: &Value) -> String {
 
 fn plain(value: &impl Serialize) -> String {
     // Maps with texts as keys can always be said in YAML.
-    serde_yaml_ng::to_string(value).unwrap_or_default()
+    quoted(&serde_yaml_ng::to_string(value).unwrap_or_default())
+}
+
+/// Puts quotes around values that YAML 1.2 takes as texts and YAML 1.1, which kubectl reads, as yes or no.
+fn quoted(yaml: &str) -> String {
+    const WORDS: [&str; 6] = ["y", "yes", "on", "n", "no", "off"];
+    let mut text = String::with_capacity(yaml.len());
+    // The indentation of the line that began a block of text, whose lines are no YAML.
+    let mut block: Option<usize> = None;
+    for line in yaml.lines() {
+        let indentation = line.len() - line.trim_start().len();
+        if block.is_some_and(|began| line.trim().is_empty() || indentation > began) {
+            text.push_str(line);
+        } else {
+            let (head, word) = line.rsplit_once(' ').unwrap_or(("", line));
+            let begins_block = word.starts_with(['|', '>']) && head.ends_with([':', '-']);
+            block = begins_block.then_some(indentation);
+            let is_value =
+                head.ends_with(':') || (!head.trim().is_empty() && head.split_whitespace().all(|word| word == "-"));
+            if is_value && WORDS.contains(&word.to_lowercase().as_str()) {
+                text.push_str(&format!("{head} '{word}'"));
+            } else {
+                text.push_str(line);
+            }
+        }
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{base, parse_all};
+
+    #[test]
+    fn words_of_yaml_1_1_are_quoted() {
+        let value = json!({
+            "a": "on", "b": ["No", "Yes", "none"], "c": { "d": "off", "e": true }, "f": [["y", { "g": "n" }]],
+            "text": "h: on\n\n- off\n  no\n", "after": "OFF", "said": "it is: on", "listed": "- on",
+        });
+        let text = plain(&value);
+        assert_eq!(serde_yaml_ng::from_str::<Value>(&text).expect("YAML"), value, "{text}");
+        for line in [
+            "a: 'on'",
+            "- 'No'",
+            "- 'Yes'",
+            "- none",
+            "  d: 'off'",
+            "  e: true",
+            "- - 'y'",
+            "  - g: 'n'",
+            "after: 'OFF'",
+        ] {
+            assert!(text.lines().any(|each| each == line), "no {line} in\n{text}");
+        }
+        for line in ["  h: on", "  - off"] {
+            assert!(text.lines().any(|each| each == line), "no {line} in\n{text}");
+        }
+    }
 
     #[test]
     fn what_is_written_is_read_again() {

@@ -132,6 +132,32 @@ pub(crate) fn nginx_controller() -> Object {
     Object::of(&ConfigMap { metadata, data: Some(data), ..Default::default() })
 }
 
+/// Above the settings of Traefik itself.
+pub(crate) const TRAEFIK_ABOUT: &str = "Values for Traefik's own chart: helm upgrade --install traefik traefik/traefik --namespace traefik --values THIS\n\
+    # Slow requests are cut after 10 s; a WebSocket is no request any more once it is upgraded. Traefik knows no limit of bandwidth.";
+
+/// Settings of Traefik that hold for the whole of it, for its own chart. By flags, whose names all versions of that chart
+/// pass on as they are.
+pub(crate) fn traefik_values() -> Value {
+    let of_entry = ["web", "websecure"].into_iter().flat_map(|entry| {
+        let transport = format!("--entryPoints.{entry}.transport");
+        [
+            // From the first byte of a request to its last. Go's server lifts it from connections that are upgraded.
+            format!("{transport}.respondingTimeouts.readTimeout=10s"),
+            format!("{transport}.respondingTimeouts.idleTimeout=75s"),
+            format!("{transport}.keepAliveMaxRequests=1000"),
+        ]
+    });
+    let of_servers =
+        ["--serversTransport.maxIdleConnsPerHost=64", "--serversTransport.forwardingTimeouts.idleConnTimeout=75s"];
+    let arguments: Vec<String> = of_entry.chain(of_servers.map(str::to_owned)).collect();
+    json!({
+        "additionalArguments": arguments,
+        // Otherwise limits by address see the addresses of machines.
+        "service": { "spec": { "externalTrafficPolicy": "Local" } },
+    })
+}
+
 /// For Traefik, by its own resources. It knows no limit of bandwidth.
 pub(crate) fn traefik() -> Vec<Object> {
     let by_address = json!({ "ipStrategy": { "depth": 0 } });

@@ -67,8 +67,9 @@ fn migrate() -> Job {
     };
     let mut metadata = metadata(MIGRATE, "migrate");
     metadata.annotations = Some(
-        // A Job cannot be changed: who deploys by Argo CD has it made anew at each sync.
-        [("argocd.argoproj.io/hook", "PreSync"), ("argocd.argoproj.io/hook-delete-policy", "BeforeHookCreation")]
+        // A Job cannot be changed: who deploys by Argo CD has it made anew at each sync. Among the other objects, not
+        // before them: it needs its ServiceAccount, and perhaps a Secret that is fetched. Nodes wait for the schema.
+        [("argocd.argoproj.io/hook", "Sync"), ("argocd.argoproj.io/hook-delete-policy", "BeforeHookCreation")]
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .into(),
     );

@@ -1,5 +1,8 @@
-//! k6 inside a cluster: one suspended Job a script, in a namespace of its own, which reaches the edges as players do,
-//! through the Ingress. `kubectl patch job k6-play --patch '{"spec":{"suspend":false}}'` starts one.
+//! k6 inside a cluster: one suspended Job a script, in a namespace of its own.
+//! `kubectl patch job k6-play --patch '{"spec":{"suspend":false}}'` starts one.
+//!
+//! All its players come from one pod's address, and so through no Ingress, which allows an address three WebSockets. They
+//! go to the edges' Service, and the component `load` ([`component`]) lets them in and exempts them from limits by address.
 
 use k8s_openapi::api::{
     batch::v1::{Job, JobSpec},
@@ -9,8 +12,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use crate::{
-    Object, ingress,
+    ADMIN_PORT, HTTP_PORT, Object, Role,
+    components::{Component, patch},
     names::NAME,
+    network, overlays,
     pods::{self, confined, env, mount, resources, scratch_volume},
 };
 
@@ -19,6 +24,8 @@ const NAMED: &str = "k6";
 const IMAGE: &str = "grafana/k6:1.8.1";
 /// Who the image's process is.
 const USER: i64 = 12_345;
+/// Where pods are: whose addresses are exempt from limits.
+const PODS: &str = "10.0.0.0/8";
 const SCRIPTS_DIR: &str = "/loadtests";
 
 /// Each script's name, the path below `loadtests`, and its text.
@@ -34,16 +41,43 @@ pub(crate) const SCRIPTS: [(&str, &str, &str); 8] = [
 ];
 
 pub(crate) fn objects() -> Vec<Object> {
+    let admin = Role::ALL
+        .map(|role| format!("http://{}-admin.{}:{ADMIN_PORT}/metrics", role.object(), overlays::NAMESPACE))
+        .join(",");
     [
         job("play", &[("VUS", "200"), ("DURATION", "300s")]),
         job("api", &[("PROFILE", "ramp"), ("STAGES", "50,100,200")]),
         job("chat", &[("VUS", "200")]),
         job("spike", &[("VUS", "500")]),
-        job("soak", &[("VUS", "100"), ("DURATION", "3600s")]),
+        // A name is looked up once and its first address kept: each URL is one pod's, whose memory is compared with its
+        // own.
+        job(
+            "soak",
+            &[("VUS", "100"), ("DURATION", "3600s"), ("METRICS_URLS", &admin), ("K6_DNS", "ttl=inf,select=first")],
+        ),
     ]
     .iter()
     .map(Object::of)
     .collect()
+}
+
+/// What a cluster must change to be loaded so: for the time of a measurement only.
+pub(crate) fn component() -> Component {
+    let admit = |role: Role, port: i32| {
+        let rule = json!(network::from(vec![network::namespaces(&[NAMESPACE])], &[port]));
+        patch("NetworkPolicy", role.object(), "/spec/ingress/-", &rule)
+    };
+    Component {
+        name: "load".to_owned(),
+        about: format!(
+            "Lets k6 of the namespace {NAMESPACE} reach edges and metrics, and exempts pods' addresses (put yours here) from\n\
+             # limits by address. For the time of a measurement only: behind an ingress that hides players' addresses this\n\
+             # exempts them all."
+        ),
+        patches: vec![admit(Role::Edge, HTTP_PORT), admit(Role::Edge, ADMIN_PORT), admit(Role::Worker, ADMIN_PORT)],
+        settings: vec![overlays::merged(Role::Edge, &[&format!("RALLY_LIMIT_EXEMPT={PODS}")])],
+        ..Default::default()
+    }
 }
 
 pub(crate) fn kustomization() -> Value {
@@ -58,7 +92,7 @@ pub(crate) fn kustomization() -> Value {
 
 fn job(name: &str, parameters: &[(&str, &str)]) -> Job {
     let labels = Some([(NAME.to_owned(), NAMED.to_owned())].into());
-    let base_urls = format!("https://{}", ingress::HOST);
+    let base_urls = format!("http://{}.{}", Role::Edge.object(), overlays::NAMESPACE);
     let variables = [("BASE_URLS", base_urls.as_str())].into_iter().chain(parameters.iter().copied());
     let items = SCRIPTS.map(|(key, path, _)| KeyToPath { key: key.to_owned(), path: path.to_owned(), mode: None });
     let scripts = ConfigMapVolumeSource { name: NAMED.to_owned(), items: Some(items.into()), ..Default::default() };

@@ -16,6 +16,7 @@ pub const HTTP_PORT: i32 = 8080;
 /// Where probes and metrics are.
 pub const ADMIN_PORT: i32 = 9090;
 pub(crate) const REDIS_PORT: i32 = 6379;
+pub(crate) const SENTINEL_PORT: i32 = 26379;
 pub(crate) const POSTGRES_PORT: i32 = 5432;
 
 /// The image of both roles, as overlays and registries rename it.

@@ -1,7 +1,7 @@
 //! Who may speak to whom. Nothing may that is not said here.
 //!
-//! Redis and Postgres are found by the labels that their usual charts set. Servers outside the cluster are let through
-//! by the component `managed-servers`.
+//! Redis and Postgres are found by the labels that their usual charts set ([`Servers`]). Servers outside the cluster are
+//! let through by the component `managed-servers`.
 
 use k8s_openapi::{
     api::networking::v1::{
@@ -16,8 +16,19 @@ use k8s_openapi::{
 
 use crate::{
     ADMIN_PORT, HTTP_PORT, Object,
-    names::{COMPONENT, NAME, POSTGRES_PORT, REDIS_PORT, metadata, selector},
+    names::{COMPONENT, NAME, POSTGRES_PORT, REDIS_PORT, SENTINEL_PORT, metadata, selector},
 };
+
+/// A kind of server: how charts name it, and where nodes reach it.
+struct Servers {
+    name: &'static str,
+    named: &'static [&'static str],
+    ports: &'static [i32],
+}
+
+const REDIS: Servers =
+    Servers { name: "redis", named: &["redis", "redis-cluster"], ports: &[REDIS_PORT, SENTINEL_PORT] };
+const POSTGRES: Servers = Servers { name: "postgres", named: &["postgres", "postgresql"], ports: &[POSTGRES_PORT] };
 
 /// Namespaces of what comes in front of the edges.
 const INGRESS_NAMESPACES: [&str; 2] = ["ingress-nginx", "traefik"];
@@ -25,8 +36,8 @@ const INGRESS_NAMESPACES: [&str; 2] = ["ingress-nginx", "traefik"];
 const MONITORING_NAMESPACE: &str = "monitoring";
 
 pub(crate) fn objects() -> Vec<Object> {
-    let to_both = || vec![dns(), to("redis", REDIS_PORT), to("postgres", POSTGRES_PORT)];
-    let to_postgres = || vec![dns(), to("postgres", POSTGRES_PORT)];
+    let to_both = || vec![dns(), to(&REDIS), to(&POSTGRES)];
+    let to_postgres = || vec![dns(), to(&POSTGRES)];
     let scraped = || from(vec![namespaces(&[MONITORING_NAMESPACE])], &[ADMIN_PORT]);
     [
         // Whatever is of Rally and has no policy of its own below, such as the restore drill, is alone.
@@ -41,9 +52,8 @@ pub(crate) fn objects() -> Vec<Object> {
         policy("rally-worker", "worker", selector("worker"), vec![scraped()], to_both()),
         policy("rally-migrate", "migrate", selector("migrate"), vec![], to_postgres()),
         policy("rally-backup", "backup", selector("backup"), vec![], to_postgres()),
-        // Replicas speak to each other, and to whom they like.
-        servers("redis", &["edge", "worker"], REDIS_PORT),
-        servers("postgres", &["edge", "worker", "migrate", "backup"], POSTGRES_PORT),
+        servers(&REDIS, &["edge", "worker"]),
+        servers(&POSTGRES, &["edge", "worker", "migrate", "backup"]),
     ]
     .iter()
     .map(Object::of)
@@ -68,11 +78,14 @@ fn policy(
     }
 }
 
-/// Who may reach the servers of this name.
-fn servers(name: &str, components: &[&str], port: i32) -> NetworkPolicy {
-    let replicas = NetworkPolicyPeer { pod_selector: Some(named(name)), ..Default::default() };
-    let ingress = from(vec![pods(components), replicas], &[port]);
-    let mut policy = policy(&format!("rally-{name}"), name, named(name), vec![ingress], vec![]);
+/// Who may reach servers of a kind. Replicas speak to each other on ports of their own, such as a Redis Cluster's bus, and
+/// to whom they like.
+fn servers(servers: &Servers, components: &[&str]) -> NetworkPolicy {
+    let Servers { name, named, ports } = servers;
+    let replicas = NetworkPolicyPeer { pod_selector: Some(one_of(NAME, named)), ..Default::default() };
+    let among_replicas = NetworkPolicyIngressRule { from: Some(vec![replicas]), ports: None };
+    let ingress = vec![from(vec![pods(components)], ports), among_replicas];
+    let mut policy = policy(&format!("rally-{name}"), name, one_of(NAME, named), ingress, vec![]);
     if let Some(spec) = &mut policy.spec {
         spec.policy_types = Some(vec!["Ingress".to_owned()]);
     }
@@ -85,10 +98,6 @@ fn matching(key: &str, value: &str) -> LabelSelector {
 
 fn rally() -> LabelSelector {
     matching(NAME, "rally")
-}
-
-fn named(name: &str) -> LabelSelector {
-    matching(NAME, name)
 }
 
 fn one_of(key: &str, values: &[&str]) -> LabelSelector {
@@ -108,7 +117,7 @@ fn pods(components: &[&str]) -> NetworkPolicyPeer {
     NetworkPolicyPeer { pod_selector: Some(selector), ..Default::default() }
 }
 
-fn namespaces(names: &[&str]) -> NetworkPolicyPeer {
+pub(crate) fn namespaces(names: &[&str]) -> NetworkPolicyPeer {
     NetworkPolicyPeer { namespace_selector: Some(one_of("kubernetes.io/metadata.name", names)), ..Default::default() }
 }
 
@@ -121,13 +130,13 @@ fn ports(protocol: &str, numbers: &[i32]) -> Option<Vec<NetworkPolicyPort>> {
     Some(numbers.iter().map(port).collect())
 }
 
-fn from(peers: Vec<NetworkPolicyPeer>, numbers: &[i32]) -> NetworkPolicyIngressRule {
+pub(crate) fn from(peers: Vec<NetworkPolicyPeer>, numbers: &[i32]) -> NetworkPolicyIngressRule {
     NetworkPolicyIngressRule { from: Some(peers), ports: ports("TCP", numbers) }
 }
 
-fn to(name: &str, number: i32) -> NetworkPolicyEgressRule {
-    let peer = NetworkPolicyPeer { pod_selector: Some(named(name)), ..Default::default() };
-    NetworkPolicyEgressRule { to: Some(vec![peer]), ports: ports("TCP", &[number]) }
+fn to(servers: &Servers) -> NetworkPolicyEgressRule {
+    let peer = NetworkPolicyPeer { pod_selector: Some(one_of(NAME, servers.named)), ..Default::default() };
+    NetworkPolicyEgressRule { to: Some(vec![peer]), ports: ports("TCP", servers.ports) }
 }
 
 /// The cluster's name server, wherever it is.

@@ -22,7 +22,7 @@ pub(crate) fn namespace(name: &str) -> Object {
     Object::of(&Namespace { metadata, ..Default::default() })
 }
 
-fn merged(role: Role, settings: &[&str]) -> Value {
+pub(crate) fn merged(role: Role, settings: &[&str]) -> Value {
     json!({ "name": role.object(), "behavior": "merge", "literals": settings })
 }
 
@@ -47,17 +47,21 @@ pub(crate) fn dev() -> Value {
     })
 }
 
-/// As it comes: behind ingress-nginx, watched by Prometheus, with servers outside of the cluster.
+/// The namespace of production.
+pub(crate) const NAMESPACE: &str = "rally";
+
+/// As it comes: behind ingress-nginx, watched by Prometheus, with servers outside of the cluster, over TLS.
 pub(crate) fn prod() -> Value {
     let (name, tag) = image();
     json!({
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "namespace": "rally",
+        "namespace": NAMESPACE,
         "resources": ["namespace.yaml", "../../base"],
         "components": [
             "../../components/ingress-nginx",
             "../../components/managed-servers",
+            "../../components/servers-tls",
             "../../components/monitoring",
         ],
         "images": [{ "name": name, "newName": "registry.example/rally", "newTag": tag }],

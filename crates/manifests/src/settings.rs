@@ -42,7 +42,7 @@ fn chosen(role: Role) -> BTreeMap<&'static str, String> {
 /// Variables that come from the pod itself.
 pub const FROM_POD: &[&str] = &["RALLY_NODE_NAME"];
 
-/// Secrets that a cluster may do without, and so are not in a pod unless an overlay adds them.
+/// Secrets that a cluster may do without, and so are not in a pod unless a component or the chart's values add them.
 pub const OPTIONAL_SECRETS: &[&str] = &[
     "RALLY_BUS_URLS",
     "RALLY_OAUTH_42_CLIENT_SECRET",
@@ -117,8 +117,23 @@ pub struct SecretKey {
 
 /// The secrets that a role must have.
 pub fn secrets(role: Role) -> Vec<SecretKey> {
-    let required = variables(role).into_iter().filter(|v| v.is_secret && !OPTIONAL_SECRETS.contains(&v.name.as_str()));
-    required.map(|variable| secret_key(&variable.name)).collect()
+    secrets_that(role, |name| !OPTIONAL_SECRETS.contains(&name))
+}
+
+/// Those that it may be given besides.
+pub fn optional_secrets(role: Role) -> Vec<SecretKey> {
+    secrets_that(role, |name| OPTIONAL_SECRETS.contains(&name))
+}
+
+fn secrets_that(role: Role, is_wanted: impl Fn(&str) -> bool) -> Vec<SecretKey> {
+    let found = variables(role).into_iter().filter(|variable| variable.is_secret && is_wanted(&variable.name));
+    found.map(|variable| secret_key(&variable.name)).collect()
+}
+
+/// The variables that an installation may set in plain text.
+pub(crate) fn plain(role: Role) -> Vec<String> {
+    let names = variables(role).into_iter().filter(|variable| !variable.is_secret).map(|variable| variable.name);
+    names.filter(|name| !FROM_POD.contains(&name.as_str())).collect()
 }
 
 /// The same for the jobs, which speak to Postgres only.

@@ -1,4 +1,5 @@
-//! A Redis and a Postgres for the overlay `dev`: one of each, without copies. Production has its own.
+//! A Redis and a Postgres for the overlay `dev`: one of each, without copies, and with one user who may do everything.
+//! Production has its own.
 
 use k8s_openapi::{
     api::{
@@ -102,13 +103,14 @@ fn redis() -> PodSpec {
         "exec redis-server --requirepass \"$(cat {SECRETS_DIR}/password)\" --appendonly yes --dir /data \
          --maxmemory-policy noeviction"
     );
+    let ping = format!("REDISCLI_AUTH=\"$(cat {SECRETS_DIR}/password)\" redis-cli ping | grep -q PONG");
     let container = Container {
         name: "redis".to_owned(),
         image: Some(REDIS_IMAGE.to_owned()),
         command: Some(vec!["sh".to_owned(), "-c".to_owned(), run]),
         ports: Some(vec![port("redis", REDIS_PORT)]),
-        // It says that it wants a password, which is a sign of life.
-        readiness_probe: Some(answers(&["redis-cli", "ping"])),
+        // redis-cli succeeds also with an answer that is an error: without a password, or while data are loaded.
+        readiness_probe: Some(answers(&["sh", "-c", &ping])),
         resources: Some(resources(["100m", "64Mi"], (None, "512Mi"))),
         security_context: Some(confined()),
         volume_mounts: Some(vec![mount("data", "/data", false), secret_mount]),

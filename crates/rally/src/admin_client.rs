@@ -1,8 +1,9 @@
 //! Asking a node's admin port: `rally health`, and `rally dev` for its own nodes.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, bail};
+use clap::Args;
 use rally_service::{
     admin,
     env::{Env, ProcessEnv},
@@ -17,8 +18,36 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Bytes of an answer that are read.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 
-/// Fails unless the node of this environment is ready.
-pub(crate) async fn health() -> anyhow::Result<()> {
+/// Which nodes `rally health` asks.
+#[derive(Debug, Args)]
+pub(crate) struct HealthArgs {
+    /// Admin ports of nodes; all addresses of a name are asked. Without one: the node of this environment.
+    #[arg(value_name = "HOST:PORT")]
+    nodes: Vec<String>,
+}
+
+/// Fails unless all nodes that are asked are ready.
+pub(crate) async fn health(args: HealthArgs) -> anyhow::Result<()> {
+    if args.nodes.is_empty() {
+        check(of_environment()?).await?;
+        println!("ready");
+        return Ok(());
+    }
+    for node in args.nodes {
+        let found = tokio::time::timeout(ANSWER_WITHIN, tokio::net::lookup_host(&node)).await;
+        let addrs: BTreeSet<SocketAddr> = found
+            .with_context(|| format!("{node}: no answer from the name server"))?
+            .with_context(|| format!("cannot find {node}"))?
+            .collect();
+        for addr in &addrs {
+            check(*addr).await.with_context(|| node.clone())?;
+        }
+        println!("{node}: {} ready", addrs.len());
+    }
+    Ok(())
+}
+
+fn of_environment() -> anyhow::Result<SocketAddr> {
     let strings = ProcessEnv;
     let mut env = Env::new(&strings);
     let addr = admin::read_addr(&mut env);
@@ -26,12 +55,14 @@ pub(crate) async fn health() -> anyhow::Result<()> {
     if addr.ip().is_unspecified() {
         addr.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
-    let unmet = ready(addr).await?;
-    if let Some(unmet) = unmet {
-        bail!("{addr}: {unmet}");
+    Ok(addr)
+}
+
+async fn check(addr: SocketAddr) -> anyhow::Result<()> {
+    match ready(addr).await? {
+        None => Ok(()),
+        Some(unmet) => bail!("{addr}: {unmet}"),
     }
-    println!("ready");
-    Ok(())
 }
 
 /// `None` if the node is ready, otherwise what it says.

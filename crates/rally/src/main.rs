@@ -44,8 +44,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// What operators do with people: accounts, reports of abuse, slow channels.
     Admin(admin::AdminArgs),
-    /// Asks a node's admin port whether it may have traffic; exits with 0 or 1.
-    Health,
+    /// Asks nodes' admin ports whether they may have traffic; exits with 0 or 1.
+    Health(admin_client::HealthArgs),
     /// Prints new keys: for the cluster's bundles and for access tokens.
     Keys,
 }
@@ -93,7 +93,7 @@ fn main() -> ExitCode {
             Command::Cluster(args) => cluster::run(args).await,
             Command::Replay(args) => replay::run(args).await,
             Command::Admin(args) => admin::run(args).await,
-            Command::Health => admin_client::health().await,
+            Command::Health(args) => admin_client::health(args).await,
             Command::Keys => keys::print(),
         }
     });

@@ -1,12 +1,12 @@
 //! The chart against the typed objects, where helm is installed (`make setup-test` builds it where Go is new enough).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use rally_manifests::{Object, files, objects, parse_all};
+use k8s_openapi::api::{core::v1::Service, networking::v1::NetworkPolicy};
+use rally_manifests::{Object, files, objects, parse_all, settings::optional_secrets};
 use serde_json::Value;
 
-use crate::support::{find, have, output};
+use crate::support::{find, have, output, with_components};
 
 /// The version that objects are typed for; a helm built from its module believes to speak to a very old one.
 const KUBE_VERSION: [&str; 2] = ["--kube-version", "1.33.0"];
@@ -74,7 +74,8 @@ fn written(path: &str) -> Vec<Object> {
     parse_all(&files()[path]).unwrap()
 }
 
-const TEST_POD: &str = "Pod/rally-test-ready";
+/// What `helm test` needs.
+const TEST: [&str; 3] = ["NetworkPolicy/rally-test", "NetworkPolicy/rally-test-nodes", "Pod/rally-test-ready"];
 
 #[test]
 fn the_chart_s_defaults_are_the_kustomize_base() {
@@ -83,7 +84,7 @@ fn the_chart_s_defaults_are_the_kustomize_base() {
     }
     output("helm", &[&["lint", "--strict", CHART][..], &KUBE_VERSION].concat()).unwrap();
     let rendered = template(&[]).unwrap();
-    assert_eq!(compare(&rendered, &objects()), [TEST_POD]);
+    assert_eq!(compare(&rendered, &objects()), TEST);
 }
 
 #[test]
@@ -94,17 +95,19 @@ fn production_s_values_add_what_the_components_add() {
     let values = ["--values", "deploy/helm/rally/ci/prod.yaml"];
     output("helm", &[&["lint", "--strict", CHART][..], &KUBE_VERSION, &values].concat()).unwrap();
     let rendered = template(&values).unwrap();
-    let ingresses = written("deploy/k8s/components/ingress-nginx/objects.yaml");
-    let watching = written("deploy/k8s/components/monitoring/objects.yaml");
-    let added = [ingresses, watching].concat();
-    let mut rest = compare(&rendered, &added);
-    rest.retain(|name| !objects().iter().any(|object| object.to_string() == *name));
-    assert_eq!(rest, [TEST_POD]);
+    let components = ["ingress-nginx", "managed-servers", "monitoring", "servers-tls"];
+    let mut expected = with_components(&components);
+    for object in &mut expected {
+        let text = object.value.to_string();
+        object.value = text.replace("\"rally:0.1.0\"", "\"registry.example/rally:0.1.0\"").parse().unwrap();
+    }
+    // Its settings are its own.
+    expected.retain(|object| object.to_string() != "ConfigMap/rally-edge");
+    let mut rest = compare(&rendered, &expected);
+    rest.retain(|name| name != "ConfigMap/rally-edge");
+    assert_eq!(rest, TEST);
     let config = rendered.iter().find(|object| object.to_string() == "ConfigMap/rally-edge").unwrap();
     assert_eq!(config.value["data"]["RALLY_PUBLIC_URL"], "https://rally.example");
-    let policy: NetworkPolicy = find(&rendered, "NetworkPolicy", "rally-backup");
-    let peers = policy.spec.unwrap().egress.unwrap().into_iter().flat_map(|rule| rule.to.unwrap());
-    assert!(peers.filter_map(|peer| peer.ip_block).any(|block| block.cidr == "10.20.0.0/24"));
 }
 
 #[test]
@@ -134,32 +137,130 @@ fn a_trial_brings_its_servers_and_secrets() {
     assert!(mounted >= 10, "{mounted}");
 }
 
-/// Pods that speak to the servers over TLS are in the chart as the component has them.
+/// What ingress.enabled asks for besides.
+const INGRESS: [&str; 5] = [
+    "ingress.enabled=true",
+    "ingress.host=rally.example",
+    "ingress.tlsSecret=rally-tls",
+    "edge.settings.RALLY_PUBLIC_URL=https://rally.example",
+    "edge.settings.RALLY_TRUSTED_PROXIES=10.0.0.0/8",
+];
+
+/// What trial.enabled asks for besides.
+const TRIAL: [&str; 5] = [
+    "trial.enabled=true",
+    "trial.redisPassword=a",
+    "trial.postgresPassword=b",
+    "trial.clusterKey=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    "trial.signingKey=IB8eHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgE=",
+];
+
+fn set(values: &[&str]) -> Result<Vec<Object>, String> {
+    template(&values.iter().flat_map(|value| ["--set", value]).collect::<Vec<_>>())
+}
+
 #[test]
-fn authorities_are_mounted_as_by_the_component() {
+fn each_choice_is_that_of_its_component() {
     if !have_helm() {
         return;
     }
-    let plain = template(&[]).unwrap();
-    let with = template(&["--set", "serversTls.authorities=rally-authorities"]).unwrap();
-    let mut changed = Vec::new();
-    for (before, after) in plain.iter().zip(&with).filter(|(before, after)| before.value != after.value) {
-        assert_eq!(before.to_string(), after.to_string());
-        let pod = crate::support::pod_of(after).unwrap();
-        let volume = pod.volumes.iter().flatten().find(|volume| volume.name == "authorities").unwrap();
-        assert_eq!(volume.config_map.as_ref().unwrap().name, "rally-authorities");
-        let names = pod.containers[0].env.iter().flatten().map(|each| each.name.as_str());
-        let files: Vec<&str> = names.filter(|name| name.ends_with("_CA_FILE")).collect();
-        changed.push((after.to_string(), files.join(" ")));
+    let traefik = [&INGRESS[..], &["ingress.className=traefik"]].concat();
+    for (components, values) in [
+        (&["ingress-nginx"][..], &INGRESS[..]),
+        (&["ingress-traefik"], &traefik),
+        (&["servers-tls"], &["serversTls.authorities=rally-authorities"]),
+        (&["other-sites"], &["networkPolicy.otherSites=true"]),
+        (&["letters"], &["networkPolicy.letters=true", "edge.optionalSecrets={smtp-url}"]),
+        (&["secret-sentry-dsn"], &["edge.optionalSecrets={sentry-dsn}", "worker.optionalSecrets={sentry-dsn}"]),
+        (&["secret-bus-urls"], &["edge.optionalSecrets={bus-urls}", "worker.optionalSecrets={bus-urls}"]),
+        (&["secret-oauth-42-client-secret"], &["edge.optionalSecrets={oauth-42-client-secret}"]),
+        (&["secret-oauth-github-client-secret"], &["edge.optionalSecrets={oauth-github-client-secret}"]),
+        (&["secret-oauth-google-client-secret"], &["edge.optionalSecrets={oauth-google-client-secret}"]),
+        (&["scale-by-matches"], &["worker.matchesPerPod=2000"]),
+        (
+            &["external-secrets", "secret-bus-urls"],
+            &["externalSecrets.store=rally", "edge.optionalSecrets={bus-urls}", "worker.optionalSecrets={bus-urls}"],
+        ),
+    ] {
+        let mut expected = with_components(components);
+        assert_ne!(expected, objects(), "{components:?} add nothing");
+        if components.contains(&"external-secrets") {
+            // It cannot come before its Secret, and so is no hook; a Job cannot be changed, and so has another name.
+            expected.iter_mut().filter(|object| object.kind == "Job").for_each(|job| {
+                job.name.push_str("-1");
+                job.value["metadata"]["name"] = job.name.clone().into();
+            });
+        }
+        if values.contains(&INGRESS[3]) {
+            let config = expected.iter_mut().find(|object| object.to_string() == "ConfigMap/rally-edge").unwrap();
+            config.value["data"]["RALLY_PUBLIC_URL"] = "https://rally.example".into();
+            config.value["data"]["RALLY_TRUSTED_PROXIES"] = "10.0.0.0/8".into();
+        }
+        assert_eq!(compare(&set(values).unwrap(), &expected), TEST, "{components:?}");
     }
-    changed.sort();
-    let expected = [
-        ("CronJob/rally-backup", "RALLY_DATABASE_CA_FILE"),
-        ("Deployment/rally-edge", "RALLY_REDIS_CA_FILE RALLY_DATABASE_CA_FILE"),
-        ("Deployment/rally-worker", "RALLY_REDIS_CA_FILE RALLY_DATABASE_CA_FILE"),
-        ("Job/rally-migrate", "RALLY_DATABASE_CA_FILE"),
-    ];
-    assert_eq!(changed, expected.map(|(object, files)| (object.to_owned(), files.to_owned())));
+    let every: BTreeSet<String> =
+        rally_manifests::Role::ALL.into_iter().flat_map(optional_secrets).map(|secret| secret.key).collect();
+    assert_eq!(every.len(), 6, "a new optional secret wants its row above");
+}
+
+#[test]
+fn the_test_asks_all_nodes_and_may() {
+    if !have_helm() {
+        return;
+    }
+    let rendered = template(&[]).unwrap();
+    let pod = rendered.iter().find(|object| object.kind == "Pod").unwrap();
+    let asked = pod.value["spec"]["containers"][0]["args"].as_array().unwrap();
+    assert_eq!(asked[0], "health");
+    for node in &asked[1..] {
+        let (service, port) = node.as_str().unwrap().split_once(':').unwrap();
+        let service: Service = find(&rendered, "Service", service);
+        let spec = service.spec.unwrap();
+        assert!(spec.cluster_ip.as_deref() == Some("None") && spec.publish_not_ready_addresses == Some(true));
+        assert_eq!(spec.ports.unwrap()[0].port.to_string(), port);
+    }
+    assert_eq!(asked.len(), 3, "both roles");
+    // Its labels are those that the policies let through, and no node's.
+    let labels = &pod.value["metadata"]["labels"];
+    let out: NetworkPolicy = find(&rendered, "NetworkPolicy", "rally-test");
+    let into: NetworkPolicy = find(&rendered, "NetworkPolicy", "rally-test-nodes");
+    let selected = out.spec.unwrap().pod_selector.unwrap().match_labels.unwrap();
+    let admitted = into.spec.unwrap().ingress.unwrap().remove(0).from.unwrap().remove(0).pod_selector.unwrap();
+    assert_eq!(admitted.match_labels.as_ref(), Some(&selected));
+    assert!(
+        selected.iter().all(|(key, value)| labels[key] == **value) && labels["app.kubernetes.io/component"] == "test"
+    );
+}
+
+/// Two trials in one namespace have nothing to do with each other.
+#[test]
+fn a_trial_s_servers_are_its_own() {
+    if !have_helm() {
+        return;
+    }
+    let rendered = template(&["--values", "deploy/helm/rally/ci/trial.yaml"]).unwrap();
+    let mut seen = 0;
+    for object in &rendered {
+        let path = match object.kind.as_str() {
+            "Service" => "/spec/selector",
+            "StatefulSet" => "/spec/selector/matchLabels",
+            // Policies of servers, which select by their name.
+            "NetworkPolicy" if object.value["spec"]["podSelector"]["matchExpressions"].is_array() => {
+                "/spec/podSelector/matchLabels"
+            }
+            _ => continue,
+        };
+        let selector = object.value.pointer(path).unwrap_or_else(|| panic!("{object} selects by no label"));
+        assert_eq!(selector["app.kubernetes.io/instance"], "rally", "{object}");
+        seen += 1;
+    }
+    assert!(seen >= 10, "{seen}");
+    for object in rendered.iter().filter(|object| object.kind == "StatefulSet") {
+        assert_eq!(
+            object.value.pointer("/spec/template/metadata/labels/app.kubernetes.io~1instance").unwrap(),
+            "rally"
+        );
+    }
 }
 
 #[test]
@@ -167,27 +268,55 @@ fn wrong_values_are_refused_with_a_message() {
     if !have_helm() {
         return;
     }
-    for (set, message) in [
+    let with_trial = |value| [&TRIAL[..], &[value]].concat();
+    for (values, message) in [
         (&["edge.replica.min=3"][..], "additional properties 'replica' not allowed"),
         (&["edge.replicas.min=0"], "minimum: got 0, want 1"),
         (&["edge.replicas.min=11"], "edge.replicas.min is above edge.replicas.max"),
         (&["edge.settings.rally_log=debug"], "does not match pattern"),
         (&["edge.settings.RALLY_LOG=1"], "got number, want string"),
-        (&["worker.settings.RALLY_REDIS_URL=redis://x"], "is a secret: put it into the Secret rally-worker"),
+        (
+            &["worker.settings.RALLY_REDIS_URL=redis://x"],
+            "is a secret: put it into the Secret rally-worker as redis-url",
+        ),
+        (
+            &["edge.settings.RALLY_OAUTH_GITHUB_CLIENT_SECRET=abc"],
+            "as oauth-github-client-secret, and that into edge.optionalSecrets",
+        ),
+        (
+            &["worker.settings.RALLY_SENTRY_DSN=https://x"],
+            "is a secret: put it into the Secret rally-worker as sentry-dsn",
+        ),
+        (&["edge.settings.RALLY_TYPO=x"], "edge.settings.RALLY_TYPO is no variable of a node of this role"),
+        (
+            &["worker.settings.RALLY_PUBLIC_URL=https://x"],
+            "is no variable of a node of this role: `rally worker --help`",
+        ),
+        (&["edge.settings.RALLY_NODE_NAME=x"], "is no variable of a node of this role"),
+        (&["worker.optionalSecrets={smtp-url}"], "worker.optionalSecrets: smtp-url is none of bus-urls, sentry-dsn"),
+        (&["edge.matchesPerPod=2000"], "edge.matchesPerPod: only workers have matches"),
+        (&with_trial("edge.optionalSecrets={smtp-url}"), "edge.optionalSecrets needs edge.existingSecret"),
+        (&with_trial("externalSecrets.store=a"), "exclude each other"),
         (&["worker.terminationGracePeriodSeconds=30"], "must be at least 605"),
         (&["worker.scaleDown.periodSeconds=60"], "must not be below worker.terminationGracePeriodSeconds"),
         (&["worker.scaleDown.periodSeconds=3600"], "maximum: got 3,600, want 1,800"),
         (&["backup.schedule=daily"], "does not match pattern"),
         (&["image.pullPolicy=Sometimes"], "value must be one of"),
-        (&["ingress.enabled=true"], "ingress.host must be set"),
-        (&["ingress.enabled=true", "ingress.host=a.example"], "ingress.tlsSecret must be set"),
+        (&[INGRESS[0], INGRESS[3], INGRESS[4]], "ingress.host must be set"),
+        (&[INGRESS[0], INGRESS[1], INGRESS[3], INGRESS[4]], "ingress.tlsSecret must be set"),
+        (&INGRESS[..4], "edge.settings.RALLY_TRUSTED_PROXIES must be set with ingress.enabled"),
+        (
+            &[INGRESS[0], INGRESS[1], INGRESS[2], INGRESS[4]],
+            "edge.settings.RALLY_PUBLIC_URL must be set with ingress.enabled",
+        ),
+        (&["ingress.className=haproxy"], "value must be one of"),
         (&["trial.enabled=true"], "trial.redisPassword must be set"),
         (&["trial.redisPassword=a@b"], "does not match pattern"),
         (&["serversTls.authorities=A/b"], "does not match pattern"),
-        (&["networkPolicy.serverBlocks[0]=10.0.0.1"], "does not match pattern"),
+        (&["networkPolicy.serverBlocks.redis[0].cidr=10.0.0.1"], "does not match pattern"),
+        (&["networkPolicy.serverBlocks.redis[0].cidr=10.0.0.1/32"], "missing property 'ports'"),
     ] {
-        let args: Vec<&str> = set.iter().flat_map(|each| ["--set", each]).collect();
-        let said = template(&args).err().unwrap_or_else(|| panic!("{set:?} is taken"));
-        assert!(said.contains(message), "{set:?}: {said}");
+        let said = set(values).err().unwrap_or_else(|| panic!("{values:?} are taken"));
+        assert!(said.contains(message), "{values:?}: {said}");
     }
 }

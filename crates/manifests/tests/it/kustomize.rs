@@ -3,10 +3,11 @@
 use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
-    core::v1::ConfigMap,
+    core::v1::{ConfigMap, Service},
     networking::v1::{Ingress, NetworkPolicy},
 };
-use rally_manifests::{Object, objects, parse_all};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use rally_manifests::{ADMIN_PORT, HTTP_PORT, Object, objects, parse_all};
 
 use crate::support::{all, find, have, output};
 
@@ -97,6 +98,7 @@ fn overlays_change_what_they_say() {
     let policy: NetworkPolicy = find(&prod, "NetworkPolicy", "rally-migrate");
     let blocks: Vec<_> = policy.spec.unwrap().egress.unwrap().into_iter().flat_map(|rule| rule.to.unwrap()).collect();
     assert!(blocks.iter().any(|peer| peer.ip_block.is_some()));
+    assert!(prod.iter().any(|object| object.value.to_string().contains("rally-authorities")), "over TLS");
     assert_eq!(all::<Ingress>(&prod, "Ingress").len(), 3);
     assert!(prod.iter().any(|object| object.kind == "ServiceMonitor"));
 }
@@ -148,10 +150,12 @@ fn load_generators_find_their_scripts() {
         return;
     }
     let built = built("deploy/k8s/load");
+    let cluster = crate::support::with_components(&["load"]);
     let (name, scripts, _) = config(&built, "k6");
     let scripts = scripts.data.unwrap();
     let jobs = all::<k8s_openapi::api::batch::v1::Job>(&built, "Job");
     assert_eq!(jobs.len(), 5);
+    let mut asked = std::collections::BTreeSet::new();
     for job in jobs {
         let spec = job.spec.unwrap();
         assert_eq!(spec.suspend, Some(true), "a load starts when somebody wants it to");
@@ -162,11 +166,51 @@ fn load_generators_find_their_scripts() {
         assert!(items.iter().all(|item| scripts.contains_key(&item.key)));
         let script = pod.containers[0].args.as_ref().unwrap()[2].strip_prefix("/loadtests/").unwrap().to_owned();
         let item = items.iter().find(|item| item.path == script).unwrap_or_else(|| panic!("no {script}"));
-        // What it is given, it reads.
-        for variable in pod.containers[0].env.iter().flatten().filter(|variable| variable.name != "BASE_URLS") {
+        // Each address is a Service of the cluster in the namespace of production, and the pods behind it let k6 in.
+        let urls = pod.containers[0].env.iter().flatten().filter(|variable| variable.name.ends_with("_URLS"));
+        for url in urls.flat_map(|variable| variable.value.as_ref().unwrap().split(',').map(str::to_owned)) {
+            let at = url.strip_prefix("http://").unwrap().split('/').next().unwrap().to_owned();
+            let (host, port) = at.split_once(':').unwrap_or((&at, "80"));
+            let service: Service = find(&cluster, "Service", host.strip_suffix(".rally").unwrap());
+            let service = service.spec.unwrap();
+            let opened = service.ports.unwrap().into_iter().find(|each| each.port.to_string() == port).unwrap();
+            let role = &service.selector.unwrap()["app.kubernetes.io/component"];
+            let policy: NetworkPolicy = find(&cluster, "NetworkPolicy", &format!("rally-{role}"));
+            let target = match opened.target_port.unwrap() {
+                IntOrString::String(name) if name == "http" => HTTP_PORT,
+                _ => ADMIN_PORT,
+            };
+            let admits = policy.spec.unwrap().ingress.unwrap().into_iter().any(|rule| {
+                let is_open = rule.ports.iter().flatten().any(|port| port.port == Some(IntOrString::Int(target)));
+                is_open && serde_json::to_string(&rule.from).unwrap().contains("\"rally-load\"")
+            });
+            assert!(admits, "{url} is closed to k6");
+            asked.insert(url);
+        }
+        // What it is given, it or k6 itself reads.
+        let is_k6_s = |name: &str| name.starts_with("K6_") || name == "BASE_URLS";
+        for variable in pod.containers[0].env.iter().flatten().filter(|variable| !is_k6_s(&variable.name)) {
             let known =
                 [&item.key, "lib.js"].iter().any(|key| scripts[*key].contains(&format!("__ENV.{}", variable.name)));
             assert!(known, "{script} does not know {}", variable.name);
         }
     }
+    assert_eq!(asked.len(), 3, "{asked:?}");
+}
+
+/// All players of a load come from one pod's address.
+#[test]
+fn a_load_is_exempt_from_limits_by_address() {
+    if !have_kustomize() {
+        return;
+    }
+    let root = rally_manifests::repository().join("deploy/k8s");
+    let dir = tempfile::tempdir_in(&root).unwrap();
+    let kustomization = "resources: [../overlays/prod]\ncomponents: [../components/load]\n";
+    std::fs::write(dir.path().join("kustomization.yaml"), kustomization).unwrap();
+    let with = built(dir.path().to_str().unwrap());
+    let settings = |objects: &[Object]| config(objects, "rally-edge").1.data.unwrap();
+    assert_eq!(settings(&built("deploy/k8s/overlays/prod"))["RALLY_LIMIT_EXEMPT"], "");
+    assert_eq!(settings(&with)["RALLY_LIMIT_EXEMPT"], "10.0.0.0/8");
+    assert_eq!(settings(&with)["RALLY_PUBLIC_URL"], "https://rally.example", "the overlay's own");
 }

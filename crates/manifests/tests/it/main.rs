@@ -9,4 +9,5 @@ mod kustomize;
 mod relations;
 mod support;
 mod watching;
+mod workflow;
 mod written;

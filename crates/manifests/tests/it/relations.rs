@@ -7,7 +7,7 @@ use k8s_openapi::{
         apps::v1::Deployment,
         autoscaling::v2::HorizontalPodAutoscaler,
         core::v1::{ConfigMap, Service, ServiceAccount},
-        networking::v1::NetworkPolicy,
+        networking::v1::{NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPort},
         policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::util::intstr::IntOrString,
@@ -211,11 +211,44 @@ fn only_those_who_need_a_server_reach_it() {
         let rules = policy.spec.as_ref().unwrap().ingress.as_ref().unwrap();
         let peers = rules.iter().flat_map(|rule| rule.from.iter().flatten());
         let selectors = peers.filter_map(|peer| peer.pod_selector.as_ref()?.match_expressions.clone());
-        selectors.flatten().flat_map(|expression| expression.values.unwrap()).collect()
+        let of_components = selectors.flatten().filter(|each| each.key == "app.kubernetes.io/component");
+        of_components.flat_map(|expression| expression.values.unwrap()).collect()
     };
     let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
     assert_eq!(reach("rally-redis"), set(&["edge", "worker"]));
     assert_eq!(reach("rally-postgres"), set(&["backup", "edge", "migrate", "worker"]));
+    // Under the names that their usual charts give them, on the ports that nodes ask for; among themselves on any.
+    for (server, names, opened) in [
+        ("rally-redis", set(&["redis", "redis-cluster"]), vec![6379, 26379]),
+        ("rally-postgres", set(&["postgres", "postgresql"]), vec![5432]),
+    ] {
+        let policy = policies.iter().find(|policy| policy.metadata.name.as_deref() == Some(server)).unwrap();
+        let spec = policy.spec.as_ref().unwrap();
+        let named: BTreeSet<String> = spec.pod_selector.as_ref().unwrap().match_expressions.as_ref().unwrap()[0]
+            .values
+            .iter()
+            .flatten()
+            .cloned()
+            .collect();
+        assert_eq!(named, names);
+        let [nodes, replicas] = &spec.ingress.as_ref().unwrap()[..] else { panic!("{server}") };
+        let ports = |ports: &Option<Vec<NetworkPolicyPort>>| -> Vec<IntOrString> {
+            ports.iter().flatten().filter_map(|port| port.port.clone()).collect()
+        };
+        let opened: Vec<IntOrString> = opened.into_iter().map(IntOrString::Int).collect();
+        assert_eq!(ports(&nodes.ports), opened);
+        assert_eq!(replicas.ports, None);
+        assert_eq!(replicas.from.as_ref().unwrap()[0].pod_selector.as_ref(), spec.pod_selector.as_ref());
+        // And the other end lets them out to the same.
+        for role in Role::ALL {
+            let policy = policies.iter().find(|policy| policy.metadata.name.as_deref() == Some(role.object())).unwrap();
+            let out = policy.spec.as_ref().unwrap().egress.iter().flatten();
+            let fits = |rule: &NetworkPolicyEgressRule| {
+                rule.to.as_ref().unwrap()[0].pod_selector == spec.pod_selector && ports(&rule.ports) == opened
+            };
+            assert_eq!(out.filter(|rule| fits(rule)).count(), 1, "{role:?} to {server}");
+        }
+    }
     // Nobody but Prometheus asks the admin port; kubelets come from the pod's own machine.
     for policy in &policies {
         for rule in policy.spec.as_ref().unwrap().ingress.iter().flatten() {

@@ -5,6 +5,7 @@ use std::process::Command;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use rally_manifests::{Object, repository};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// The one object of this kind and name.
 pub(crate) fn find<T: DeserializeOwned>(objects: &[Object], kind: &str, name: &str) -> T {
@@ -28,6 +29,32 @@ pub(crate) fn pod_of(object: &Object) -> Option<PodSpec> {
     };
     let spec = object.value.pointer(template).unwrap_or_else(|| panic!("{object} has no pod"));
     Some(serde_json::from_value(spec.clone()).unwrap())
+}
+
+/// The base with components of kustomize, by their files: objects are added, and patches applied as far as ours go, which
+/// only ever add. Settings, which change names, are left out.
+pub(crate) fn with_components(names: &[&str]) -> Vec<Object> {
+    let (files, mut all) = (rally_manifests::files(), rally_manifests::objects());
+    for name in names {
+        let folder = format!("deploy/k8s/components/{name}");
+        if let Some(text) = files.get(&format!("{folder}/objects.yaml")) {
+            all.extend(rally_manifests::parse_all(text).unwrap());
+        }
+        let kustomization: Value = serde_yaml_ng::from_str(&files[&format!("{folder}/kustomization.yaml")]).unwrap();
+        for patch in kustomization["patches"].as_array().into_iter().flatten() {
+            let target = &patch["target"];
+            let is_target = |object: &&mut Object| object.kind == target["kind"] && object.name == target["name"];
+            let Some(object) = all.iter_mut().find(is_target) else { continue };
+            let operations: Value = serde_json::from_str(patch["patch"].as_str().unwrap()).unwrap();
+            for operation in operations.as_array().unwrap() {
+                let path = operation["path"].as_str().unwrap().strip_suffix("/-").unwrap();
+                assert_eq!(operation["op"], "add", "{name}");
+                let list = object.value.pointer_mut(path).unwrap_or_else(|| panic!("{name}: no {path}"));
+                list.as_array_mut().unwrap().push(operation["value"].clone());
+            }
+        }
+    }
+    all
 }
 
 /// A container's variable.

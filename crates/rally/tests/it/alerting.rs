@@ -170,7 +170,8 @@ async fn alerts_arrive_at_slack_and_by_mail() {
     let (channel, title, _) = alerts.message().await;
     assert_eq!((&*channel, &*title), ("#rally-pages", "FIRING: RallyRoleGone"));
     alerts.mail.next().await;
-    alerts.alert("RallyTicksLate", "ticket", json!({ "role": "worker" }), None).await;
+    let down = json!({ "role": "worker", "job": "rally-worker", "instance": "worker-1:9090" });
+    alerts.alert("RallyNodeDown", "ticket", down, None).await;
     alerts.alert("RallyQueueWaits", "ticket", json!({ "role": "edge" }), None).await;
     let (channel, title, _) = alerts.message().await;
     assert_eq!((&*channel, &*title), ("#rally-tickets", "FIRING: RallyQueueWaits"));

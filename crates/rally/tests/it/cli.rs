@@ -127,6 +127,19 @@ async fn health_is_told_by_its_exit_code() {
     assert_eq!((exit_code(&ready), said(&ready).trim()), (Some(0), "ready"));
     let nobody = health(rally_service::local::free_port().unwrap()).await;
     assert_eq!(exit_code(&nobody), Some(1), "{}", said(&nobody));
+    // Others are asked by name; all must be ready.
+    let at = |port: u16| format!("127.0.0.1:{port}");
+    let named = async |nodes: [u16; 2]| {
+        let asked = spawn(&["health", &at(nodes[0]), &at(nodes[1])], &Vars::new());
+        tokio::task::spawn_blocking(|| asked.wait_with_output().unwrap()).await.unwrap()
+    };
+    let other = site.worker("worker-2", &[]).await;
+    let both = named([node.admin, other.admin]).await;
+    assert_eq!(exit_code(&both), Some(0), "{}", said(&both));
+    assert_eq!(said(&both), format!("{}: 1 ready\n{}: 1 ready\n", at(node.admin), at(other.admin)));
+    let nobody = rally_service::local::free_port().unwrap();
+    let one = named([node.admin, nobody]).await;
+    assert!(exit_code(&one) == Some(1) && said(&one).contains(&at(nobody)), "{}", said(&one));
     // Alive, but without Redis it may have no traffic.
     let mut site = site;
     site.redis.stop().await;

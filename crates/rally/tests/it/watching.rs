@@ -1,9 +1,10 @@
-//! What watches a cluster against a cluster: a real Prometheus scrapes one in which people play, and every metric that
-//! a rule or a dashboard names is one that it has found there.
+//! What watches a cluster against a cluster: a real Prometheus scrapes one in which people play, and the exporters of its
+//! servers, and every metric that a rule or a dashboard names is one that it has found there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    net::{IpAddr, SocketAddr},
     path::Path,
     process::Command,
 };
@@ -19,18 +20,14 @@ use serde_json::Value;
 
 use crate::support::{
     LONG, Node, Player, Site,
+    exporters::Exporter,
     http::get,
     pair_ready,
     process::{Vars, guarded},
 };
 
-/// Metrics of others, which the cluster of this test does not have.
-const OF_OTHERS: [(&str, &str); 4] = [
-    ("redis_", "redis_exporter runs"),
-    ("pg_", "postgres_exporter runs"),
-    ("node_", "node_exporter runs"),
-    ("kube_", "kube-state-metrics runs"),
-];
+/// Metrics of others, which the cluster of this test does not have: kube-state-metrics' and the kubelet's.
+const OF_KUBERNETES: (&str, &str) = ("kube", "Kubernetes runs the cluster");
 
 /// Metrics of ours that begin with what they count, and when that is.
 const UNTIL_IT_HAPPENS: [(&str, &str); 9] = [
@@ -45,10 +42,13 @@ const UNTIL_IT_HAPPENS: [(&str, &str); 9] = [
     ("ALERTS", "an alert fires"),
 ];
 
-/// When a metric is there; `None`: always.
-fn condition(metric: &str) -> Option<&'static str> {
-    let of_others = OF_OTHERS.iter().find(|(prefix, _)| metric.starts_with(prefix));
-    of_others.or(UNTIL_IT_HAPPENS.iter().find(|(name, _)| metric == *name)).map(|(_, when)| *when)
+/// When a metric is there; `None`: always. `missing` is what metrics begin with whose exporters are not installed.
+fn condition(metric: &str, missing: &[&str]) -> Option<&'static str> {
+    if missing.iter().any(|prefix| metric.starts_with(prefix)) {
+        return Some("its exporter is installed");
+    }
+    let begins = metric.starts_with(OF_KUBERNETES.0).then_some(&OF_KUBERNETES);
+    begins.or(UNTIL_IT_HAPPENS.iter().find(|(name, _)| metric == *name)).map(|(_, when)| *when)
 }
 
 /// Words of PromQL that are no metrics.
@@ -146,16 +146,19 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    async fn start(edges: &[&Node], workers: &[&Node]) -> Self {
+    async fn start(edges: &[&Node], workers: &[&Node], exporters: &[Exporter]) -> Self {
         let dir = ScratchDir::new("prometheus").unwrap();
-        let job = |role: &str, nodes: &[&Node]| {
-            let targets: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.admin)).collect();
-            serde_json::json!({ "job_name": format!("rally-{role}"), "static_configs": [{ "targets": targets }] })
+        let job = |name: &str, ports: &[u16]| {
+            let targets: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+            serde_json::json!({ "job_name": name, "static_configs": [{ "targets": targets }] })
         };
+        let admin = |nodes: &[&Node]| nodes.iter().map(|node| node.admin).collect::<Vec<_>>();
+        let mut jobs = vec![job("rally-edge", &admin(edges)), job("rally-worker", &admin(workers))];
+        jobs.extend(exporters.iter().map(|exporter| job(exporter.job, &[exporter.port])));
         let config = serde_json::json!({
             "global": { "scrape_interval": "1s", "evaluation_interval": "1s" },
             "rule_files": [repository().join("deploy/monitoring/rules.yml")],
-            "scrape_configs": [job("edge", edges), job("worker", workers)],
+            "scrape_configs": jobs,
         });
         // JSON is YAML too.
         fs::write(dir.path().join("prometheus.yml"), config.to_string()).unwrap();
@@ -192,6 +195,12 @@ impl Prometheus {
         Ok(found.iter().filter(|series| series["value"][1] != "NaN").count())
     }
 
+    /// The labels of every series of ours.
+    async fn labels(&self) -> Vec<BTreeMap<String, String>> {
+        let all = get(self.port, "/api/v1/series?match[]=%7B__name__%3D~%22rally_.%2B%22%7D").await.unwrap().json();
+        serde_json::from_value(all["data"].clone()).unwrap()
+    }
+
     async fn names(&self) -> BTreeSet<String> {
         let names = get(self.port, "/api/v1/label/__name__/values").await.unwrap().json();
         names["data"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
@@ -222,11 +231,12 @@ async fn rules_and_dashboards_name_what_a_cluster_has() {
         site.worker("worker-1", &[]),
         site.worker("worker-2", &[]),
     );
-    let prometheus = Prometheus::start(&[&edge_1, &edge_2], &[&worker_1, &worker_2]).await;
+    let (exporters, missing) = Exporter::all(&site).await;
+    let prometheus = Prometheus::start(&[&edge_1, &edge_2], &[&worker_1, &worker_2], &exporters).await;
     // A rate wants to see a series before it rises.
     eventually_ok(LONG, async || match prometheus.series("count_over_time(up[1m]) >= 2").await? {
-        4 => Ok(()),
-        n => Err(format!("{n} nodes are scraped")),
+        n if n == 4 + exporters.len() => Ok(()),
+        n => Err(format!("{n} nodes and exporters are scraped")),
     })
     .await;
     for mode in [Mode::Casual, Mode::Ranked] {
@@ -236,8 +246,9 @@ async fn rules_and_dashboards_name_what_a_cluster_has() {
     // Every query gives data, but for those that name a metric that is there only now and then.
     let mut waiting: BTreeMap<String, String> = BTreeMap::new();
     let mut conditions = BTreeSet::new();
-    for (place, query) in dashboard_queries() {
-        match metrics_of(&query).iter().find_map(|metric| condition(metric)) {
+    let servers = ["redis_up == 1", "pg_up == 1"].map(|query| ("an exporter".to_owned(), query.to_owned()));
+    for (place, query) in dashboard_queries().into_iter().chain(servers) {
+        match metrics_of(&query).iter().find_map(|metric| condition(metric, &missing)) {
             Some(when) => {
                 conditions.insert(when);
             }
@@ -266,18 +277,19 @@ async fn rules_and_dashboards_name_what_a_cluster_has() {
     let names = prometheus.names().await;
     for (rule, expr) in rules() {
         for metric in metrics_of(&expr) {
-            let when = condition(&metric);
+            let when = condition(&metric, &missing);
             assert!(when.is_some() || names.contains(&metric), "{rule}: there is no {metric}");
             conditions.extend(when);
         }
     }
     // Nothing is excused that nobody asks for, or that the program does not have.
-    for (_, when) in OF_OTHERS.iter().chain(&UNTIL_IT_HAPPENS) {
+    for (_, when) in UNTIL_IT_HAPPENS.iter().chain([&OF_KUBERNETES]) {
         assert!(conditions.contains(when), "nothing waits for {when}");
     }
     for (metric, _) in UNTIL_IT_HAPPENS.iter().filter(|(metric, _)| metric.starts_with("rally_")) {
         assert!(is_in_the_source(&repository().join("crates"), metric), "{metric} is nowhere in crates/");
     }
+    labels_are_few(&prometheus).await;
     let states = get(prometheus.port, "/api/v1/rules").await.unwrap().json();
     for group in states["data"]["groups"].as_array().unwrap() {
         for rule in group["rules"].as_array().unwrap() {
@@ -286,6 +298,28 @@ async fn rules_and_dashboards_name_what_a_cluster_has() {
             assert!(!pages, "somebody would be woken: {rule}");
         }
     }
+}
+
+/// So many series of one metric a node has at most, the buckets of a histogram counted once: a route by its status is the
+/// most that two labels make.
+const SERIES_MAX: usize = 100;
+
+/// Labels say what the program knows of beforehand, and never whom or what it has met: that has no bound.
+async fn labels_are_few(prometheus: &Prometheus) {
+    let mut series: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for labels in prometheus.labels().await {
+        let (name, instance) = (&labels["__name__"], &labels["instance"]);
+        if labels.get("le").is_none_or(|le| le == "+Inf") {
+            *series.entry((instance.clone(), name.clone())).or_default() += 1;
+        }
+        for (label, value) in labels.iter().filter(|(label, _)| !["instance", "le"].contains(&label.as_str())) {
+            let is_id = uuid::Uuid::parse_str(value).is_ok() || value.parse::<u64>().is_ok_and(|number| number > 999);
+            let is_address = value.parse::<IpAddr>().is_ok() || value.parse::<SocketAddr>().is_ok();
+            assert!(!is_id && !is_address, "{name} of {instance}: {label} is {value}");
+        }
+    }
+    let (of, most) = series.iter().max_by_key(|(_, count)| **count).unwrap();
+    assert!(*most <= SERIES_MAX && series.len() > 100, "{of:?}: {most} series; {} metrics", series.len());
 }
 
 fn is_in_the_source(dir: &Path, metric: &str) -> bool {

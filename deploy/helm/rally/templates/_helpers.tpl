@@ -64,16 +64,64 @@ automountServiceAccountToken: false
 {{- mergeOverwrite $known (index .root.Values .component).settings | toYaml -}}
 {{- end }}
 
+{{/* The secrets of a role: a list of variable and key. Those that it must have, then those that values add. */}}
+{{- define "rally.secrets" -}}
+{{- $known := index (.root.Files.Get "files/variables.yaml" | fromYaml) .component -}}
+{{- $all := $known.secrets -}}
+{{- $wanted := (index .root.Values .component).optionalSecrets -}}
+{{- range $known.optionalSecrets }}
+  {{- if has .key $wanted }}
+    {{- $all = append $all . }}
+  {{- end }}
+{{- end }}
+{{- toYaml $all }}
+{{- end }}
+
 {{/* Fails with what is wrong with a role's values, where a schema cannot see it. */}}
 {{- define "rally.check" -}}
 {{- $values := index .root.Values .component -}}
 {{- $settings := include "rally.settings" . | fromYaml -}}
+{{- $known := index (.root.Files.Get "files/variables.yaml" | fromYaml) .component -}}
 {{- range $name, $_ := $values.settings }}
-  {{- if regexMatch "_(URL|URLS|KEYS)$" $name }}
-    {{- if ne $name "RALLY_PUBLIC_URL" }}
-      {{- fail (printf "%s.settings.%s is a secret: put it into the Secret %s" $.component $name (include "rally.secret" $)) }}
+  {{- range $known.secrets }}
+    {{- if eq .variable (printf "%s_FILE" $name) }}
+      {{- fail (printf "%s.settings.%s is a secret: put it into the Secret %s as %s" $.component $name (include "rally.secret" $) .key) }}
     {{- end }}
   {{- end }}
+  {{- range $known.optionalSecrets }}
+    {{- if eq .variable (printf "%s_FILE" $name) }}
+      {{- fail (printf "%s.settings.%s is a secret: put it into the Secret %s as %s, and that into %s.optionalSecrets" $.component $name (include "rally.secret" $) .key $.component) }}
+    {{- end }}
+  {{- end }}
+  {{- if not (has $name $known.settings) }}
+    {{- fail (printf "%s.settings.%s is no variable of a node of this role: `rally %s --help` lists them" $.component $name $.component) }}
+  {{- end }}
+{{- end }}
+{{- $optional := list }}
+{{- range $known.optionalSecrets }}
+  {{- $optional = append $optional .key }}
+{{- end }}
+{{- range $values.optionalSecrets }}
+  {{- if not (has . $optional) }}
+    {{- fail (printf "%s.optionalSecrets: %s is none of %s" $.component . (join ", " $optional)) }}
+  {{- end }}
+{{- end }}
+{{- if and $values.optionalSecrets .root.Values.trial.enabled (not $values.existingSecret) }}
+  {{- fail (printf "%s.optionalSecrets needs %s.existingSecret: the trial's Secret has none of them" .component .component) }}
+{{- end }}
+{{- if and $values.matchesPerPod (ne .component "worker") }}
+  {{- fail (printf "%s.matchesPerPod: only workers have matches" .component) }}
+{{- end }}
+{{- if and .root.Values.ingress.enabled (eq .component "edge") }}
+  {{- if not (get $settings "RALLY_TRUSTED_PROXIES") }}
+    {{- fail "edge.settings.RALLY_TRUSTED_PROXIES must be set with ingress.enabled: the addresses of the ingress's pods. Without it all players have one address, and its limits" }}
+  {{- end }}
+  {{- if not (get $settings "RALLY_PUBLIC_URL") }}
+    {{- fail "edge.settings.RALLY_PUBLIC_URL must be set with ingress.enabled: such as https://HOST" }}
+  {{- end }}
+{{- end }}
+{{- if and .root.Values.externalSecrets.store .root.Values.trial.enabled }}
+  {{- fail "externalSecrets.store and trial.enabled exclude each other: the trial makes its Secrets" }}
 {{- end }}
 {{- if gt (int $values.replicas.min) (int $values.replicas.max) }}
   {{- fail (printf "%s.replicas.min is above %s.replicas.max" .component .component) }}
@@ -85,6 +133,29 @@ automountServiceAccountToken: false
 {{- end }}
 {{- if lt (int $values.scaleDown.periodSeconds) (int $values.terminationGracePeriodSeconds) }}
   {{- fail (printf "%s.scaleDown.periodSeconds must not be below %s.terminationGracePeriodSeconds" .component .component) }}
+{{- end }}
+{{- end }}
+
+{{/* A selector of all nodes of this release. */}}
+{{- define "rally.nodes" -}}
+matchExpressions:
+  - { key: app.kubernetes.io/component, operator: In, values: [edge, worker] }
+matchLabels: { app.kubernetes.io/name: rally, app.kubernetes.io/instance: {{ .Release.Name }} }
+{{- end }}
+
+{{/* A kind of server, redis or postgres, as a selector: as the usual charts name it, or the trial's own. */}}
+{{- define "rally.server" -}}
+matchExpressions:
+  - { key: app.kubernetes.io/name, operator: In, values: {{ eq .server "redis" | ternary (list "redis" "redis-cluster") (list "postgres" "postgresql") | toJson }} }
+{{- if .root.Values.trial.enabled }}
+matchLabels: { app.kubernetes.io/instance: {{ .root.Release.Name }} }
+{{- end }}
+{{- end }}
+
+{{/* Ports of network policies. */}}
+{{- define "rally.ports" -}}
+{{- range . }}
+- { protocol: TCP, port: {{ . }} }
 {{- end }}
 {{- end }}
 

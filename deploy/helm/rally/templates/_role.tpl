@@ -5,6 +5,7 @@
 {{- $values := index .root.Values .component }}
 {{- $isEdge := eq .component "edge" }}
 {{- $settings := include "rally.settings" . }}
+{{- $secrets := include "rally.secrets" . | fromYamlArray }}
 {{- include "rally.account" . }}
 ---
 apiVersion: v1
@@ -44,11 +45,8 @@ spec:
           env:
             - name: RALLY_NODE_NAME
               valueFrom: { fieldRef: { fieldPath: metadata.name } }
-            - { name: RALLY_REDIS_URL_FILE, value: /run/secrets/rally/redis-url }
-            - { name: RALLY_DATABASE_URL_FILE, value: /run/secrets/rally/database-url }
-            - { name: RALLY_CLUSTER_KEYS_FILE, value: /run/secrets/rally/cluster-keys }
-            {{- if $isEdge }}
-            - { name: RALLY_SIGNING_KEYS_FILE, value: /run/secrets/rally/signing-keys }
+            {{- range $secrets }}
+            - { name: {{ .variable }}, value: /run/secrets/rally/{{ .key }} }
             {{- end }}
             {{- if .root.Values.serversTls.authorities }}
             - { name: RALLY_REDIS_CA_FILE, value: /run/authorities/redis.crt }
@@ -107,11 +105,8 @@ spec:
             secretName: {{ include "rally.secret" . }}
             defaultMode: 288
             items:
-              - { key: redis-url, path: redis-url }
-              - { key: database-url, path: database-url }
-              - { key: cluster-keys, path: cluster-keys }
-              {{- if $isEdge }}
-              - { key: signing-keys, path: signing-keys }
+              {{- range $secrets }}
+              - { key: {{ .key }}, path: {{ .key }} }
               {{- end }}
         {{- with .root.Values.serversTls.authorities }}
         - name: authorities
@@ -142,6 +137,12 @@ spec:
   metrics:
     - type: Resource
       resource: { name: cpu, target: { type: Utilization, averageUtilization: {{ $values.cpuPercent }} } }
+    {{- with $values.matchesPerPod }}
+    - type: Pods
+      pods:
+        metric: { name: rally_worker_matches }
+        target: { type: AverageValue, averageValue: {{ . | quote }} }
+    {{- end }}
   behavior:
     scaleUp:
       stabilizationWindowSeconds: 0

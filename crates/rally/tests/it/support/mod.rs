@@ -1,6 +1,7 @@
 //! Starting the executable, and talking to what it started.
 
 pub(crate) mod cluster;
+pub(crate) mod exporters;
 pub(crate) mod http;
 pub(crate) mod player;
 pub(crate) mod process;
