@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use rally_protocol::cluster::v1::VERSION;
 use rally_units::{Incarnation, Instant, NodeId};
 use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,8 @@ pub struct FabricConfig {
     pub public_url: Option<String>,
     /// The version of the program, for people.
     pub version: String,
+    /// The version of bundles that it speaks. Nodes that speak different ones are no cluster.
+    pub protocol: u8,
     /// A monotonic clock that counts suspension.
     pub clock: fn() -> Instant,
     /// How much of everything.
@@ -70,6 +73,7 @@ impl FabricConfig {
             role,
             public_url: None,
             version: String::new(),
+            protocol: VERSION,
             clock,
             bounds: Bounds::default(),
         }

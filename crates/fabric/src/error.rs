@@ -52,6 +52,18 @@ pub enum ReadyError {
         /// Who holds it.
         other: Incarnation,
     },
+    /// The cluster speaks another language: its bundles would not be read, nor ours.
+    #[error(
+        "node {other:?} speaks version {theirs} of the cluster's protocol, this one {ours}: let the others end first, or start this one with a Redis of its own"
+    )]
+    OtherProtocol {
+        /// One of those who live.
+        other: String,
+        /// What it speaks.
+        theirs: u8,
+        /// What this node speaks.
+        ours: u8,
+    },
     /// A Redis that is not fit for us.
     #[error(transparent)]
     Check(#[from] CheckError),

@@ -23,7 +23,7 @@ use crate::{
     commands::Commands,
     link::{Faults, Plan, Purpose, Replaceable, Terms},
     mailbox::{self, Mailbox, Outbox},
-    membership::{Membership, NameState},
+    membership::{Membership, Standing},
     survey::{Memory, Survey},
     topics::TopicHub,
 };
@@ -64,7 +64,7 @@ struct Inner {
     nodes: Arc<ArcSwap<Nodes>>,
     link: watch::Receiver<LinkState>,
     faults: Arc<Faults>,
-    name: watch::Receiver<NameState>,
+    standing: watch::Receiver<Standing>,
     topics: TopicHub,
     memory: Memory,
     tasks: TaskTracker,
@@ -144,7 +144,7 @@ impl Fabric {
             }
             .run(),
         );
-        let (name_sender, name) = watch::channel(NameState::Asking);
+        let (stands, standing) = watch::channel(Standing::Asking);
         let memory = Memory::default();
         let lease = Lease::default();
         let load = Arc::new(ArcSwap::from_pointee(NodeLoad::default()));
@@ -156,7 +156,7 @@ impl Fabric {
                 lease: lease.clone(),
                 load: load.clone(),
                 nodes: nodes.clone(),
-                name: name_sender,
+                standing: stands,
                 memory: memory.clone(),
                 shutdown: shutdown.clone(),
             }
@@ -186,7 +186,7 @@ impl Fabric {
             nodes,
             link,
             faults,
-            name,
+            standing,
             topics,
             memory,
             tasks,
@@ -225,12 +225,12 @@ impl Fabric {
     /// itself, and Redis has passed [`check`](Self::check). Fails when another living node has its name. Waits for
     /// as long as Redis is away.
     pub async fn ready(&self) -> Result<(), ReadyError> {
-        let (mut name, mut link) = (self.inner.name.clone(), self.inner.link.clone());
-        let is_settled = |state: &NameState| *state != NameState::Asking;
+        let (mut standing, mut link) = (self.inner.standing.clone(), self.inner.link.clone());
         let wait = async {
-            let state = *name.wait_for(is_settled).await.map_err(|_| ReadyError::Shutdown)?;
-            if let NameState::Taken { by } = state {
-                return Err(ReadyError::NameTaken { name: self.inner.config.name.clone(), other: by });
+            let is_settled = |standing: &Standing| *standing != Standing::Asking;
+            let settled = standing.wait_for(is_settled).await.map_err(|_| ReadyError::Shutdown)?.clone();
+            if let Some(refused) = self.refused(settled) {
+                return Err(refused);
             }
             loop {
                 match self.check().await {
@@ -254,11 +254,24 @@ impl Fabric {
     /// Resolves once another living node has been found to have this node's name, after which the lease does not hold
     /// any more. Never, if that does not happen.
     pub async fn name_taken(&self) -> ReadyError {
-        let mut name = self.inner.name.clone();
-        let taken = name.wait_for(|state| matches!(state, NameState::Taken { .. })).await.ok().map(|state| *state);
-        match taken {
-            Some(NameState::Taken { by }) => ReadyError::NameTaken { name: self.inner.config.name.clone(), other: by },
-            _ => std::future::pending().await,
+        let mut standing = self.inner.standing.clone();
+        let is_taken = |standing: &Standing| matches!(standing, Standing::NameTaken { .. });
+        let taken = standing.wait_for(is_taken).await.ok().map(|standing| standing.clone());
+        match taken.and_then(|standing| self.refused(standing)) {
+            Some(refused) => refused,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Why the node is none of the cluster, if it is none.
+    fn refused(&self, standing: Standing) -> Option<ReadyError> {
+        let config = &self.inner.config;
+        match standing {
+            Standing::Asking | Standing::Member => None,
+            Standing::NameTaken { by } => Some(ReadyError::NameTaken { name: config.name.clone(), other: by }),
+            Standing::OtherProtocol { other, theirs } => {
+                Some(ReadyError::OtherProtocol { other, theirs, ours: config.protocol })
+            }
         }
     }
 

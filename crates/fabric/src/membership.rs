@@ -18,7 +18,7 @@ use crate::{
     commands::{Call, Commands, Script, malformed},
     lease::{HOLDS, LEASE, RENEW},
     link::Patience,
-    survey::Memory,
+    survey::{Memory, look},
 };
 
 /// A node that died is forgotten after this long.
@@ -61,15 +61,17 @@ return 1
 ",
 );
 
-/// Whether the node holds its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NameState {
+/// Whether the node is one of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
     /// Not yet known.
     Asking,
-    /// It does.
-    Ours,
-    /// For longer than a dead process' lease lives, somebody else has.
-    Taken { by: Incarnation },
+    /// It holds its name.
+    Member,
+    /// For longer than a dead process' lease lives, somebody else has its name.
+    NameTaken { by: Incarnation },
+    /// For as long, somebody lives who speaks another protocol. The node has not joined.
+    OtherProtocol { other: String, theirs: u8 },
 }
 
 pub(crate) struct Membership {
@@ -78,7 +80,7 @@ pub(crate) struct Membership {
     pub(crate) lease: Lease,
     pub(crate) load: Arc<ArcSwap<NodeLoad>>,
     pub(crate) nodes: Arc<ArcSwap<Nodes>>,
-    pub(crate) name: watch::Sender<NameState>,
+    pub(crate) standing: watch::Sender<Standing>,
     pub(crate) memory: Memory,
     pub(crate) shutdown: CancellationToken,
 }
@@ -88,24 +90,29 @@ impl Membership {
         let mut ticks = interval(RENEW);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing_since: Option<Instant> = None;
+        // A process that was killed and started again meets its own old lease, and those of its old neighbours.
+        let is_lasting = |since: Instant, now: Instant| now.since(since) > LEASE + RENEW;
         let mut taken_since: Option<Instant> = None;
+        let mut unfit_since: Option<Instant> = None;
         let mut patience = Patience::new(HOLDS);
         while self.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             let sent = (self.config.clock)();
             let Some(result) = self.shutdown.run_until_cancelled(self.renew()).await else { break };
             match result {
-                Ok(None) => {
+                Ok(Standing::Member) => {
                     self.lease.renewed(sent);
-                    self.name.send_if_modified(|state| std::mem::replace(state, NameState::Ours) != NameState::Ours);
+                    self.set(Standing::Member);
                     (failing_since, taken_since) = (None, None);
                     patience.regained();
                 }
-                Ok(Some(by)) => {
+                Ok(standing) => {
                     failing_since = None;
-                    let since = *taken_since.get_or_insert(sent);
-                    // A process that was killed and started again meets its own old lease.
-                    if sent.since(since) > LEASE + RENEW {
-                        self.taken(by);
+                    let since = match standing {
+                        Standing::OtherProtocol { .. } => &mut unfit_since,
+                        _ => &mut taken_since,
+                    };
+                    if is_lasting(*since.get_or_insert(sent), sent) && self.set(standing.clone()) {
+                        tracing::error!(name = %self.config.name, ?standing, "this node is none of the cluster");
                     }
                 }
                 Err(error) => {
@@ -127,21 +134,26 @@ impl Membership {
         let _left = timeout(self.config.bounds.command_timeout, self.commands.eval("leave", &LEAVE, call)).await;
     }
 
-    fn taken(&self, by: Incarnation) {
-        self.name.send_if_modified(|state| {
-            let news = *state != NameState::Taken { by };
-            if news {
-                tracing::error!(name = %self.config.name, other = %by, "another living node has this node's name");
-                *state = NameState::Taken { by };
-            }
-            news
-        });
+    /// True if that is news.
+    fn set(&self, standing: Standing) -> bool {
+        self.standing.send_if_modified(|old| {
+            let is_news = *old != standing;
+            *old = standing;
+            is_news
+        })
     }
 
-    /// `Some` is who holds the lease instead of us.
-    async fn renew(&self) -> Result<Option<Incarnation>, RedisError> {
+    /// Joins, or stays a member.
+    async fn renew(&self) -> Result<Standing, RedisError> {
         const OPERATION: &str = "renew_lease";
         let config = &self.config;
+        if *self.standing.borrow() != Standing::Member {
+            let others = look(&self.commands).await?;
+            let unlike = |other: &&Node| other.protocol != config.protocol && other.id != config.node();
+            if let Some(Node { name, protocol, .. }) = others.iter().find(unlike) {
+                return Ok(Standing::OtherProtocol { other: name.clone(), theirs: *protocol });
+            }
+        }
         let me = Node {
             id: config.node(),
             incarnation: config.incarnation,
@@ -149,6 +161,7 @@ impl Membership {
             role: config.role,
             public_url: config.public_url.clone(),
             version: config.version.clone(),
+            protocol: config.protocol,
             load: **self.load.load(),
         };
         let description = serde_json::to_string(&me).map_err(|_| malformed(OPERATION, "own description"))?;
@@ -163,7 +176,7 @@ impl Membership {
         let mut answer = answer.iter().filter_map(|value| value.as_bytes());
         let holder = answer.next().and_then(parse_incarnation).ok_or(malformed(OPERATION, "holder"))?;
         if holder != me.incarnation {
-            return Ok(Some(holder));
+            return Ok(Standing::NameTaken { by: holder });
         }
         if answer.next() != Some(b"1") {
             self.memory.lost((config.clock)());
@@ -171,7 +184,7 @@ impl Membership {
         let living = living(answer);
         metrics::gauge!("rally_fabric_nodes").set(living.len() as f64);
         self.nodes.store(Arc::new(Nodes::new(living)));
-        Ok(None)
+        Ok(Standing::Member)
     }
 }
 

@@ -23,8 +23,16 @@ pub struct Node {
     pub public_url: Option<String>,
     /// The version of its program.
     pub version: String,
+    /// The version of bundles that it speaks.
+    #[serde(default = "first_protocol")]
+    pub protocol: u8,
     /// How busy it is.
     pub load: NodeLoad,
+}
+
+/// Of those who do not say.
+const fn first_protocol() -> u8 {
+    1
 }
 
 /// The nodes whose leases were alive when this picture was taken.

@@ -69,6 +69,28 @@ async fn a_name_held_by_another_living_node_is_refused() {
 }
 
 #[tokio::test]
+async fn who_speaks_another_protocol_than_the_cluster_is_refused_until_that_is_gone() {
+    let redis = Redis::start().await;
+    let first = node(&redis.url(), "first").await;
+    let of_tomorrow = || FabricConfig { protocol: 2, ..config(&redis.url(), "of-tomorrow") };
+    let refused = start(of_tomorrow());
+    let error = tokio::time::timeout(LONG, refused.fabric.ready()).await.expect("in time");
+    assert!(
+        matches!(&error, Err(ReadyError::OtherProtocol { other, theirs: 1, ours: 2 }) if other == "first"),
+        "{error:?}"
+    );
+    assert!(!refused.fabric.lease().holds(clock()));
+    assert_eq!(redis.cli(&["EXISTS", &names::lease(refused.id())]).await, "0", "it has not joined");
+    refused.leave().await;
+    // A cluster that is replaced as a whole: its successor meets leases for a moment.
+    let id = first.id();
+    let successor = start(of_tomorrow());
+    first.leave().await;
+    tokio::time::timeout(LONG, successor.fabric.ready()).await.expect("in time").expect("alone");
+    assert!(successor.fabric.nodes().get(id).is_none());
+}
+
+#[tokio::test]
 async fn a_node_that_was_killed_and_comes_back_waits_for_its_old_lease() {
     let redis = Redis::start().await;
     let lease = names::lease(NodeId::of_name("phoenix"));
