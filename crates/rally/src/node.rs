@@ -278,9 +278,9 @@ async fn watch_postgres(store: Store, readiness: Readiness) {
         let said = answered.as_ref().err().map(|error| servers::explain(error)).unwrap_or_default();
         if said != told {
             if said.is_empty() {
-                tracing::info!("Postgres answers");
+                tracing::info!("Postgres can be used");
             } else {
-                tracing::warn!(error = said, "Postgres does not answer");
+                tracing::warn!(error = said, "Postgres cannot be used");
             }
             told = said;
         }

@@ -17,6 +17,8 @@ pub struct StoreConfig {
     pub tls: Option<Arc<ClientConfig>>,
     /// Connections at most. Each serves one operation at a time.
     pub pool_max: usize,
+    /// A connection that nobody has used for this long is closed.
+    pub idle_timeout: Duration,
     /// How long an operation waits for a connection, made or given back.
     pub acquire_timeout: Duration,
     /// How long an operation may take once it has a connection; the server gives up on a statement as early.
@@ -33,6 +35,8 @@ impl StoreConfig {
             tls: None,
             // Results and goals of a worker are a few hundred small writes a second: about 1 ms each.
             pool_max: 8,
+            // All nodes share the server's connections; what one needed in a rush others may need next.
+            idle_timeout: Duration::from_secs(30),
             // Longer than a failover to a ready standby's closed port, shorter than a player's patience.
             acquire_timeout: Duration::from_secs(2),
             // The longest operation takes some 10 ms. Beyond this the server is in trouble.
@@ -51,7 +55,11 @@ impl StoreConfig {
         if self.pool_max == 0 {
             return Err(ConfigError::NoConnections);
         }
-        if self.acquire_timeout.is_zero() || self.operation_timeout.is_zero() || self.migrate_timeout.is_zero() {
+        if self.idle_timeout.is_zero()
+            || self.acquire_timeout.is_zero()
+            || self.operation_timeout.is_zero()
+            || self.migrate_timeout.is_zero()
+        {
             return Err(ConfigError::ZeroTimeout);
         }
         if driver.get_application_name().is_none() {
@@ -104,6 +112,7 @@ impl fmt::Debug for StoreConfig {
             .field("tls", &self.tls.is_some())
             .field("pool_max", &self.pool_max)
             .field("acquire_timeout", &self.acquire_timeout)
+            .field("idle_timeout", &self.idle_timeout)
             .field("operation_timeout", &self.operation_timeout)
             .field("migrate_timeout", &self.migrate_timeout)
             .finish_non_exhaustive()

@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use deadpool_postgres::PoolError;
 use rally_units::Epoch;
-use tokio_postgres::types::WrongType;
+use tokio_postgres::{error::SqlState, types::WrongType};
 
 /// An operation failed for a reason that lies in Postgres or on the way to it.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +105,10 @@ pub(crate) enum Fault {
     AcquireTimeout,
     #[error("no answer in time")]
     OperationTimeout,
+    #[error("the database is read-only")]
+    ReadOnly,
+    #[error("the server's disk is full")]
+    DiskFull,
     #[error(transparent)]
     Postgres(#[from] tokio_postgres::Error),
     #[error("the migration was interrupted")]
@@ -116,12 +120,22 @@ pub(crate) enum Fault {
 impl Fault {
     fn kind(&self) -> StoreErrorKind {
         match self {
-            Self::Pool(_) | Self::AcquireTimeout | Self::OperationTimeout | Self::Migration(_) => {
-                StoreErrorKind::Unavailable
-            }
+            Self::Pool(_)
+            | Self::AcquireTimeout
+            | Self::OperationTimeout
+            | Self::ReadOnly
+            | Self::DiskFull
+            | Self::Migration(_) => StoreErrorKind::Unavailable,
             Self::Postgres(error) => kind_of(error),
             Self::Malformed(_) => StoreErrorKind::Malformed,
         }
+    }
+}
+
+impl Fault {
+    /// That the server has had no room for a write.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::DISK_FULL))
     }
 }
 

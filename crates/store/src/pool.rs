@@ -1,8 +1,11 @@
 //! The pool, and the one path on which every operation runs: bounded, measured, its errors named.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
-use deadpool_postgres::{Client, GenericClient, Manager, ManagerConfig, Pool, RecyclingMethod};
+use deadpool_postgres::{Client, GenericClient, Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, WeakPool};
 use tokio::time::timeout;
 use tokio_postgres::{NoTls, Row, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -14,15 +17,20 @@ use crate::{
     metrics::{describe, failed, observe},
 };
 
+/// For how long a write that has met a full disk is told of: whatever matters is tried again in less.
+const DISK_FULL_FOR: Duration = Duration::from_secs(15);
+
 /// A handle on Postgres. Clones share its connections.
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
     pub(crate) config: Arc<StoreConfig>,
+    /// When a write last failed because the server had no room for it.
+    disk_full_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Store {
-    /// Makes the pool. Connections are made when they are first needed and again after they have broken, so the
+    /// Makes the pool, within a runtime. Connections are made when they are first needed and again after they have broken, so the
     /// server need not be up.
     ///
     /// # Errors
@@ -36,18 +44,31 @@ impl Store {
             Some(tls) => Manager::from_config(driver, MakeRustlsConnect::new((**tls).clone()), recycling),
             None => Manager::from_config(driver, NoTls, recycling),
         };
-        let pool = Pool::builder(manager).max_size(config.pool_max).build().map_err(|_| ConfigError::NoConnections)?;
-        Ok(Self { pool, config: Arc::new(config.clone()) })
+        // The last one given back is lent first, so that those beyond the need stay idle.
+        let pool = Pool::builder(manager).max_size(config.pool_max).queue_mode(QueueMode::Lifo);
+        let pool = pool.build().map_err(|_| ConfigError::NoConnections)?;
+        tokio::spawn(close_idle(pool.weak(), config.idle_timeout));
+        Ok(Self { pool, config: Arc::new(config.clone()), disk_full_at: Arc::default() })
     }
 
-    /// Asks Postgres for a sign of life.
+    /// Asks Postgres whether it answers and may be written to.
     ///
     /// # Errors
-    /// It gives none.
+    /// It gives no answer, or only reads are allowed, or its disk was full a moment ago.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.run("ping", async |client| {
-            client.simple_query("").await?;
-            Ok(())
+            if query_opt(client, "SHOW transaction_read_only", &[])
+                .await?
+                .is_some_and(|row| row.get::<_, &str>(0) == "on")
+            {
+                return Err(Fault::ReadOnly);
+            }
+            // A write of our own to find out might find the last free page.
+            let full = self.disk_full_at.lock().unwrap_or_else(PoisonError::into_inner);
+            match *full {
+                Some(at) if at.elapsed() < DISK_FULL_FOR => Err(Fault::DiskFull),
+                _ => Ok(()),
+            }
         })
         .await
     }
@@ -61,6 +82,9 @@ impl Store {
         let started = Instant::now();
         let span = traced(operation);
         let result = self.attempt(work).instrument(span.clone()).await;
+        if result.as_ref().is_err_and(Fault::is_disk_full) {
+            *self.disk_full_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
         let result = result.map_err(|fault| StoreError::new(operation, fault));
         observe(operation, started.elapsed(), self.pool.status());
         result.inspect_err(|error| {
@@ -77,6 +101,16 @@ impl Store {
         let result = timeout(self.config.operation_timeout, work(client)).await.map_err(|_| Fault::OperationTimeout)?;
         lent.settle();
         result
+    }
+}
+
+/// Closes connections that nobody has used for so long, while the pool is used at all.
+async fn close_idle(pool: WeakPool, idle_timeout: Duration) {
+    let mut looks = tokio::time::interval(idle_timeout / 4);
+    loop {
+        looks.tick().await;
+        let Some(pool) = pool.upgrade() else { return };
+        pool.retain(|_, metrics| metrics.last_used() < idle_timeout);
     }
 }
 

@@ -11,6 +11,7 @@ mod alerting;
 mod backups;
 mod bad_input;
 mod cli;
+mod degraded;
 mod dev;
 mod draining;
 mod duels;

@@ -94,7 +94,7 @@ async fn who_cannot_be_trusted_is_told_with_what_to_do() {
         text.lines().any(|line| line.contains(start) && line.contains("UnknownIssuer") && line.contains("_CA_FILE"))
     };
     eventually(LONG, async || told("a connection to Redis failed")).await;
-    eventually(LONG, async || told("Postgres does not answer")).await;
+    eventually(LONG, async || told("Postgres cannot be used")).await;
 }
 
 #[test]

@@ -1,7 +1,10 @@
-use std::time::{Duration, Instant};
+use std::{
+    error::Error as _,
+    time::{Duration, Instant},
+};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use rally_store::{FenceError, FinishError, Score, Store, StoreConfig, StoreError};
+use rally_store::{CreateUserError, FenceError, FinishError, Score, Store, StoreConfig, StoreError, User};
 use rally_testkit::{Postgres, Proxy, Way, eventually, eventually_ok};
 use rally_units::Epoch;
 
@@ -13,6 +16,10 @@ async fn assert_unavailable<T: std::fmt::Debug>(call: impl Future<Output = Resul
     let error = call.await.unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+fn is_unavailable(made: Result<User, CreateUserError>) -> bool {
+    matches!(made, Err(CreateUserError::Store(error)) if error.is_unavailable())
 }
 
 #[tokio::test]
@@ -134,6 +141,67 @@ async fn a_busy_pool_and_a_held_lock_have_bounds() {
 
     t.sql.batch_execute("COMMIT").await.unwrap();
     store.record_goal(id, Epoch(1), Score { left: 1, right: 0 }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_can_only_be_read_is_none_to_work_with() {
+    let t = setup().await;
+    let only_reads = |on: &str| format!("ALTER DATABASE \"{}\" SET default_transaction_read_only = {on}", t.db.name());
+    t.sql.batch_execute(&only_reads("on")).await.unwrap();
+    // As its connections are from now on.
+    let store = Store::new(&StoreConfig::new(t.db.url())).unwrap();
+    let error = store.ping().await.unwrap_err();
+    assert!(error.is_unavailable() && error.source().unwrap().to_string().contains("read-only"), "{error:?}");
+    assert!(is_unavailable(store.create_guest("a").await));
+    store.schema_version().await.unwrap();
+
+    t.sql.batch_execute(&only_reads("off")).await.unwrap();
+    let store = Store::new(&StoreConfig::new(t.db.url())).unwrap();
+    store.ping().await.unwrap();
+    store.create_guest("a").await.unwrap();
+}
+
+/// The server says so when a file cannot grow; here a trigger says it.
+#[tokio::test]
+async fn a_full_disk_is_told_of_for_a_while() {
+    let t = setup().await;
+    t.sql
+        .batch_execute(
+            "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+             CREATE TRIGGER no_room BEFORE INSERT ON users EXECUTE FUNCTION no_room()",
+        )
+        .await
+        .unwrap();
+    t.store.ping().await.unwrap();
+    assert!(is_unavailable(t.store.create_guest("a").await));
+    let error = t.store.ping().await.unwrap_err();
+    assert!(error.is_unavailable() && error.source().unwrap().to_string().contains("disk is full"), "{error:?}");
+}
+
+#[tokio::test]
+async fn connections_that_nobody_uses_are_closed() {
+    let t = setup().await;
+    let idle_timeout = Duration::from_millis(400);
+    let mut url = t.db.url().to_owned();
+    url.push_str(if url.contains('?') { "&" } else { "?" });
+    url.push_str("application_name=idle");
+    let store = Store::new(&StoreConfig { idle_timeout, ..StoreConfig::new(url) }).unwrap();
+    let count = async || -> i64 {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'idle'";
+        t.sql.query_one(sql, &[]).await.unwrap().get(0)
+    };
+    let (one, two, three) = tokio::join!(store.ping(), store.ping(), store.ping());
+    assert!(one.is_ok() && two.is_ok() && three.is_ok());
+    assert_eq!(count().await, 3);
+    // The one that is in use all the time stays.
+    eventually(Duration::from_secs(10), || async {
+        store.ping().await.unwrap();
+        count().await == 1
+    })
+    .await;
+    eventually(Duration::from_secs(10), || async { count().await == 0 }).await;
+    store.ping().await.unwrap();
 }
 
 /// Whoever drops a call in the middle of its transaction leaves no lock and no half-used connection behind.
