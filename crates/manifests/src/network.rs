@@ -33,7 +33,7 @@ const POSTGRES: Servers = Servers { name: "postgres", named: &["postgres", "post
 /// Namespaces of what comes in front of the edges.
 const INGRESS_NAMESPACES: [&str; 2] = ["ingress-nginx", "traefik"];
 /// The namespace of Prometheus.
-const MONITORING_NAMESPACE: &str = "monitoring";
+pub(crate) const MONITORING_NAMESPACE: &str = "monitoring";
 
 pub(crate) fn objects() -> Vec<Object> {
     let to_both = || vec![dns(), to(&REDIS), to(&POSTGRES)];
@@ -132,6 +132,10 @@ fn ports(protocol: &str, numbers: &[i32]) -> Option<Vec<NetworkPolicyPort>> {
 
 pub(crate) fn from(peers: Vec<NetworkPolicyPeer>, numbers: &[i32]) -> NetworkPolicyIngressRule {
     NetworkPolicyIngressRule { from: Some(peers), ports: ports("TCP", numbers) }
+}
+
+pub(crate) fn to_namespaces(names: &[&str], number: i32) -> NetworkPolicyEgressRule {
+    NetworkPolicyEgressRule { to: Some(vec![namespaces(names)]), ports: ports("TCP", &[number]) }
 }
 
 fn to(servers: &Servers) -> NetworkPolicyEgressRule {
