@@ -268,6 +268,46 @@ fn a_trial_s_servers_are_its_own() {
     }
 }
 
+/// Only an installation prints the notes; they are rendered here as an object of a copy of the chart.
+fn notes(values: &[&str]) -> String {
+    let copy = tempfile::tempdir().unwrap();
+    let chart = copy.path().join("rally");
+    output("cp", &["-r", CHART, chart.to_str().unwrap()]).unwrap();
+    std::fs::rename(chart.join("templates/NOTES.txt"), chart.join("notes")).unwrap();
+    let object = "kind: Notes\nmetadata: { name: notes }\ntext: {{ tpl (.Files.Get \"notes\") . | quote }}\n";
+    std::fs::write(chart.join("templates/notes.yaml"), object).unwrap();
+    let values = values.iter().flat_map(|value| ["--set", value]);
+    let args: Vec<&str> =
+        ["template", "rally", chart.to_str().unwrap()].into_iter().chain(KUBE_VERSION).chain(values).collect();
+    let rendered = parse_all(&output("helm", &args).unwrap()).unwrap();
+    let notes = rendered.iter().find(|object| object.kind == "Notes").unwrap();
+    notes.value["text"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_notes_name_what_must_be_in_secrets() {
+    if !have_helm() {
+        return;
+    }
+    let values = ["edge.optionalSecrets={smtp-url}", "worker.existingSecret=of-workers"];
+    let notes_of_both = notes(&values);
+    let mut named = 0;
+    for object in set(&values).unwrap() {
+        let Some(pod) = crate::support::pod_of(&object) else { continue };
+        for source in pod.volumes.iter().flatten().filter_map(|volume| volume.secret.as_ref()) {
+            let keys: Vec<&str> = source.items.iter().flatten().map(|item| item.key.as_str()).collect();
+            let line = format!("  {} ({})", source.secret_name.as_deref().unwrap(), keys.join(", "));
+            assert!(notes_of_both.lines().any(|each| each == line), "no {line:?} in\n{notes_of_both}");
+            named += 1;
+        }
+    }
+    assert_eq!(named, 4);
+    assert!(notes_of_both.contains("Secrets that must be there"));
+    assert!(notes(&["externalSecrets.store=vault"]).contains("Secrets that must be in the store vault"));
+    let of_trial = notes(&TRIAL);
+    assert!(of_trial.contains("on trial") && !of_trial.contains("must be"), "{of_trial}");
+}
+
 #[test]
 fn wrong_values_are_refused_with_a_message() {
     if !have_helm() {
