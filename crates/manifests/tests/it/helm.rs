@@ -257,6 +257,12 @@ fn a_trial_s_servers_are_its_own() {
         };
         let selector = object.value.pointer(path).unwrap_or_else(|| panic!("{object} selects by no label"));
         assert_eq!(selector["app.kubernetes.io/instance"], "rally", "{object}");
+        let peers = object.value.pointer("/spec/ingress").and_then(Value::as_array).into_iter().flatten();
+        for peer in
+            peers.flat_map(|rule| rule["from"].as_array().unwrap()).filter(|peer| peer["podSelector"].is_object())
+        {
+            assert_eq!(peer["podSelector"]["matchLabels"]["app.kubernetes.io/instance"], "rally", "{object}");
+        }
         seen += 1;
     }
     assert!(seen >= 10, "{seen}");
