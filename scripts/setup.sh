@@ -60,7 +60,12 @@ found_monitor() {
     local name=${1#prometheus-}
     case $1 in
         prometheus) have prometheus && have promtool ;;
-        prometheus-alertmanager) have amtool && { have "$1" || have alertmanager; } ;;
+        # Debian's has its words for messages beside it.
+        prometheus-alertmanager)
+            have amtool && { have alertmanager || {
+                have "$1" && { [ -e /usr/share/prometheus/alertmanager/default.tmpl ] || [ -e "$tools/share/alertmanager/default.tmpl" ]; }
+            }; }
+            ;;
         *) have "$1" || have "${name/-/_}" ;;
     esac
 }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{
     Object, Role, ingress, jobs, load, monitoring,
-    names::{AUTHORITIES_DIR, POSTGRES_PORT, REDIS_PORT, labels},
-    pods, settings,
+    names::{AUTHORITIES_DIR, OTLP_PORT, POSTGRES_PORT, REDIS_PORT, labels},
+    network, pods, settings,
 };
 
 /// A component's folder, its objects, its patches, and what it changes of settings.
@@ -56,6 +56,7 @@ pub(crate) fn all() -> Vec<Component> {
         Component::of("monitoring", "Scraping and alerts, for the Prometheus Operator.").objects(monitoring::objects()),
         Component::of("scale-by-matches", "Workers also by matches each, where a metrics adapter serves rally_worker_matches (README.md).")
             .patches(vec![scale_by_matches()]),
+        Component::of("traces", "Lets nodes out to a collector of traces in the namespace monitoring, by OTLP over HTTP (RALLY_OTLP_URL).").patches(traces()),
         load::component(),
     ];
     all.extend(optional_secrets());
@@ -184,6 +185,11 @@ fn out(role: Role, ports: &[i32]) -> Value {
     let ports: Vec<Value> = ports.iter().map(|port| json!({ "port": port, "protocol": "TCP" })).collect();
     let rule = json!({ "to": [{ "ipBlock": { "cidr": "0.0.0.0/0", "except": PRIVATE } }], "ports": ports });
     patch("NetworkPolicy", role.object(), "/spec/egress/-", &rule)
+}
+
+fn traces() -> Vec<Value> {
+    let rule = json!(network::to_namespaces(&[network::MONITORING_NAMESPACE], OTLP_PORT));
+    Role::ALL.map(|role| patch("NetworkPolicy", role.object(), "/spec/egress/-", &rule)).into()
 }
 
 /// A worker's core carries more, but each match also costs its edges and Redis: half of `RALLY_MATCHES_MAX`.

@@ -17,6 +17,8 @@ pub const HTTP_PORT: i32 = 8080;
 pub const ADMIN_PORT: i32 = 9090;
 pub(crate) const REDIS_PORT: i32 = 6379;
 pub(crate) const SENTINEL_PORT: i32 = 26379;
+/// Where collectors of traces take OTLP over HTTP.
+pub(crate) const OTLP_PORT: i32 = 4318;
 pub(crate) const POSTGRES_PORT: i32 = 5432;
 
 /// The image of both roles, as overlays and registries rename it.

@@ -24,16 +24,19 @@ struct Servers {
     name: &'static str,
     named: &'static [&'static str],
     ports: &'static [i32],
+    /// Where an exporter beside the server has its metrics, as the usual charts have it.
+    metrics: i32,
 }
 
 const REDIS: Servers =
-    Servers { name: "redis", named: &["redis", "redis-cluster"], ports: &[REDIS_PORT, SENTINEL_PORT] };
-const POSTGRES: Servers = Servers { name: "postgres", named: &["postgres", "postgresql"], ports: &[POSTGRES_PORT] };
+    Servers { name: "redis", named: &["redis", "redis-cluster"], ports: &[REDIS_PORT, SENTINEL_PORT], metrics: 9121 };
+const POSTGRES: Servers =
+    Servers { name: "postgres", named: &["postgres", "postgresql"], ports: &[POSTGRES_PORT], metrics: 9187 };
 
 /// Namespaces of what comes in front of the edges.
 const INGRESS_NAMESPACES: [&str; 2] = ["ingress-nginx", "traefik"];
 /// The namespace of Prometheus.
-const MONITORING_NAMESPACE: &str = "monitoring";
+pub(crate) const MONITORING_NAMESPACE: &str = "monitoring";
 
 pub(crate) fn objects() -> Vec<Object> {
     let to_both = || vec![dns(), to(&REDIS), to(&POSTGRES)];
@@ -78,13 +81,14 @@ fn policy(
     }
 }
 
-/// Who may reach servers of a kind. Replicas speak to each other on ports of their own, such as a Redis Cluster's bus, and
+/// Who may reach servers of a kind: nodes and jobs, and from where they are watched exporters and Prometheus. Replicas speak to each other on ports of their own, such as a Redis Cluster's bus, and
 /// to whom they like.
 fn servers(servers: &Servers, components: &[&str]) -> NetworkPolicy {
-    let Servers { name, named, ports } = servers;
+    let Servers { name, named, ports, metrics } = servers;
     let replicas = NetworkPolicyPeer { pod_selector: Some(one_of(NAME, named)), ..Default::default() };
     let among_replicas = NetworkPolicyIngressRule { from: Some(vec![replicas]), ports: None };
-    let ingress = vec![from(vec![pods(components)], ports), among_replicas];
+    let watched = from(vec![namespaces(&[MONITORING_NAMESPACE])], &[ports, &[*metrics][..]].concat());
+    let ingress = vec![from(vec![pods(components)], ports), among_replicas, watched];
     let mut policy = policy(&format!("rally-{name}"), name, one_of(NAME, named), ingress, vec![]);
     if let Some(spec) = &mut policy.spec {
         spec.policy_types = Some(vec!["Ingress".to_owned()]);
@@ -132,6 +136,10 @@ fn ports(protocol: &str, numbers: &[i32]) -> Option<Vec<NetworkPolicyPort>> {
 
 pub(crate) fn from(peers: Vec<NetworkPolicyPeer>, numbers: &[i32]) -> NetworkPolicyIngressRule {
     NetworkPolicyIngressRule { from: Some(peers), ports: ports("TCP", numbers) }
+}
+
+pub(crate) fn to_namespaces(names: &[&str], number: i32) -> NetworkPolicyEgressRule {
+    NetworkPolicyEgressRule { to: Some(vec![namespaces(names)]), ports: ports("TCP", &[number]) }
 }
 
 fn to(servers: &Servers) -> NetworkPolicyEgressRule {

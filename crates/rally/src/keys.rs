@@ -12,7 +12,8 @@ pub(crate) fn generate() -> String {
 /// How keys are rolled, for `--help`.
 pub(crate) const HELP: &str = "\
 Rolling a key, without a gap. Of a list the first key signs and all verify. Nodes read their keys when they start, so each
-step is a deploy of all nodes, one after another, and is over when the last node has been replaced:
+step replaces all nodes, one after another, and is over when the last one has been replaced (on Kubernetes a changed Secret
+does nothing by itself: kubectl rollout restart, and rollout status):
 
   1. RALLY_CLUSTER_KEYS=OLD,NEW    everybody learns the new key, nobody uses it
   2. RALLY_CLUSTER_KEYS=NEW,OLD    it signs; who still has the list of step 1 knows it

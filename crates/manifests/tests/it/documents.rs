@@ -1,8 +1,17 @@
 //! What documents say is shown by a test, is.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
 
-use rally_manifests::repository;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use rally_manifests::{objects, repository};
+
+use crate::support::find;
 
 /// Names of all test functions below a folder.
 fn tests_below(dir: &Path, found: &mut BTreeSet<String>) {
@@ -52,4 +61,25 @@ fn tests_that_documents_name_exist() {
         }
     }
     assert!(named > 30, "{named}");
+}
+
+/// What OPERATIONS.md has done to the backup's pod before it restores: another script, and who may make tables.
+#[test]
+fn a_restore_runs_as_the_owner_of_the_tables() {
+    let text = fs::read_to_string(repository().join("docs/OPERATIONS.md")).unwrap();
+    let expression = text.lines().find_map(|line| line.trim().strip_prefix("sed '")?.split('\'').next()).unwrap();
+    let cron: CronJob = find(&objects(), "CronJob", "rally-backup");
+    let template = cron.spec.unwrap().job_template;
+    let job = Job { metadata: template.metadata.unwrap_or_default(), spec: template.spec, ..Default::default() };
+    let mut sed = Command::new("sed").arg(expression).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // As kubectl prints it.
+    let json = serde_json::to_string_pretty(&job).unwrap();
+    sed.stdin.take().unwrap().write_all(json.as_bytes()).unwrap();
+    let output = sed.wait_with_output().unwrap();
+    assert!(output.status.success(), "{expression}");
+    let job: Job = serde_json::from_slice(&output.stdout).unwrap();
+    let pod = job.spec.unwrap().template.spec.unwrap();
+    assert_eq!(pod.containers[0].command.as_ref().unwrap()[1], "/scripts/restore.sh");
+    let secrets = pod.volumes.iter().flatten().filter_map(|volume| volume.secret.as_ref()?.secret_name.as_deref());
+    assert_eq!(secrets.collect::<Vec<_>>(), ["rally-migrate"]);
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::{core::v1::Service, networking::v1::NetworkPolicy};
-use rally_manifests::{Object, files, objects, parse_all, settings::optional_secrets};
+use rally_manifests::{Object, files, objects, parse_all};
 use serde_json::Value;
 
 use crate::support::{find, have, output, with_components};
@@ -164,6 +164,7 @@ fn each_choice_is_that_of_its_component() {
     if !have_helm() {
         return;
     }
+    let mut compared = BTreeSet::new();
     let traefik = [&INGRESS[..], &["ingress.className=traefik"]].concat();
     for (components, values) in [
         (&["ingress-nginx"][..], &INGRESS[..]),
@@ -176,12 +177,14 @@ fn each_choice_is_that_of_its_component() {
         (&["secret-oauth-42-client-secret"], &["edge.optionalSecrets={oauth-42-client-secret}"]),
         (&["secret-oauth-github-client-secret"], &["edge.optionalSecrets={oauth-github-client-secret}"]),
         (&["secret-oauth-google-client-secret"], &["edge.optionalSecrets={oauth-google-client-secret}"]),
+        (&["traces"], &["networkPolicy.collectorNamespaces={monitoring}"]),
         (&["scale-by-matches"], &["worker.matchesPerPod=2000"]),
         (
             &["external-secrets", "secret-bus-urls"],
             &["externalSecrets.store=rally", "edge.optionalSecrets={bus-urls}", "worker.optionalSecrets={bus-urls}"],
         ),
     ] {
+        compared.extend(components);
         let mut expected = with_components(components);
         assert_ne!(expected, objects(), "{components:?} add nothing");
         if components.contains(&"external-secrets") {
@@ -198,9 +201,11 @@ fn each_choice_is_that_of_its_component() {
         }
         assert_eq!(compare(&set(values).unwrap(), &expected), TEST, "{components:?}");
     }
-    let every: BTreeSet<String> =
-        rally_manifests::Role::ALL.into_iter().flat_map(optional_secrets).map(|secret| secret.key).collect();
-    assert_eq!(every.len(), 6, "a new optional secret wants its row above");
+    // Compared by the test of production's values; and what serves a measurement is no choice of an installation.
+    compared.extend(["managed-servers", "monitoring", "load"]);
+    let files = files();
+    let folders = files.keys().filter_map(|path| path.strip_prefix("deploy/k8s/components/")?.split('/').next());
+    assert_eq!(compared, folders.collect::<BTreeSet<_>>(), "a new component wants its row above");
 }
 
 #[test]
@@ -252,6 +257,12 @@ fn a_trial_s_servers_are_its_own() {
         };
         let selector = object.value.pointer(path).unwrap_or_else(|| panic!("{object} selects by no label"));
         assert_eq!(selector["app.kubernetes.io/instance"], "rally", "{object}");
+        let peers = object.value.pointer("/spec/ingress").and_then(Value::as_array).into_iter().flatten();
+        for peer in
+            peers.flat_map(|rule| rule["from"].as_array().unwrap()).filter(|peer| peer["podSelector"].is_object())
+        {
+            assert_eq!(peer["podSelector"]["matchLabels"]["app.kubernetes.io/instance"], "rally", "{object}");
+        }
         seen += 1;
     }
     assert!(seen >= 10, "{seen}");
@@ -261,6 +272,46 @@ fn a_trial_s_servers_are_its_own() {
             "rally"
         );
     }
+}
+
+/// Only an installation prints the notes; they are rendered here as an object of a copy of the chart.
+fn notes(values: &[&str]) -> String {
+    let copy = tempfile::tempdir().unwrap();
+    let chart = copy.path().join("rally");
+    output("cp", &["-r", CHART, chart.to_str().unwrap()]).unwrap();
+    std::fs::rename(chart.join("templates/NOTES.txt"), chart.join("notes")).unwrap();
+    let object = "kind: Notes\nmetadata: { name: notes }\ntext: {{ tpl (.Files.Get \"notes\") . | quote }}\n";
+    std::fs::write(chart.join("templates/notes.yaml"), object).unwrap();
+    let values = values.iter().flat_map(|value| ["--set", value]);
+    let args: Vec<&str> =
+        ["template", "rally", chart.to_str().unwrap()].into_iter().chain(KUBE_VERSION).chain(values).collect();
+    let rendered = parse_all(&output("helm", &args).unwrap()).unwrap();
+    let notes = rendered.iter().find(|object| object.kind == "Notes").unwrap();
+    notes.value["text"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_notes_name_what_must_be_in_secrets() {
+    if !have_helm() {
+        return;
+    }
+    let values = ["edge.optionalSecrets={smtp-url}", "worker.existingSecret=of-workers"];
+    let notes_of_both = notes(&values);
+    let mut named = 0;
+    for object in set(&values).unwrap() {
+        let Some(pod) = crate::support::pod_of(&object) else { continue };
+        for source in pod.volumes.iter().flatten().filter_map(|volume| volume.secret.as_ref()) {
+            let keys: Vec<&str> = source.items.iter().flatten().map(|item| item.key.as_str()).collect();
+            let line = format!("  {} ({})", source.secret_name.as_deref().unwrap(), keys.join(", "));
+            assert!(notes_of_both.lines().any(|each| each == line), "no {line:?} in\n{notes_of_both}");
+            named += 1;
+        }
+    }
+    assert_eq!(named, 4);
+    assert!(notes_of_both.contains("Secrets that must be there"));
+    assert!(notes(&["externalSecrets.store=vault"]).contains("Secrets that must be in the store vault"));
+    let of_trial = notes(&TRIAL);
+    assert!(of_trial.contains("on trial") && !of_trial.contains("must be"), "{of_trial}");
 }
 
 #[test]
