@@ -18,7 +18,8 @@ async fn a_database_that_becomes_read_only_is_reported_and_ends_nobody() {
     let mut player = Player::at(edge.url(), Encoding::Msgpack).await;
     let api = Api::new(edge.url());
     let wanted = NewMatch::Practice { level: Level::Easy, skill: Skill::Smash, classic: true };
-    let hosted = api.create_match(&player.identity.tokens.access, &wanted).await.unwrap();
+    // The edge learns of a new worker within moments.
+    let hosted = eventually_ok(LONG, || api.create_match(&player.identity.tokens.access, &wanted)).await;
     // As when its disk is almost full, or it has become a standby.
     let sql = site.db.connect().await;
     let set = async |to: &str| {

@@ -78,12 +78,15 @@ async fn traced(collector: &mut Receiver<Received>, trace: [u8; 16], wanted: &[(
     told
 }
 
-/// Starts a match against the machine; its id, and that of the request.
+/// Starts a match against the machine; its id, and that of the request. An edge learns of a new worker within moments.
 async fn practise(player: &Player, port: u16) -> (MatchId, String) {
     let bearer = format!("Bearer {}", player.identity.tokens.access);
     let headers = [("authorization", &*bearer), ("content-type", "application/json")];
-    let answer = post([127, 0, 0, 1], port, "/api/v1/matches", &headers, r#"{"mode":"practice"}"#).await;
-    assert_eq!(answer.status, 201, "{answer:?}");
+    let answer = rally_testkit::eventually_ok(LONG, async || {
+        let asked = post([127, 0, 0, 1], port, "/api/v1/matches", &headers, r#"{"mode":"practice"}"#).await;
+        if asked.status == 201 { Ok(asked) } else { Err(asked.body) }
+    })
+    .await;
     (answer.json()["match"].as_str().unwrap().parse().unwrap(), answer.header("x-request-id").unwrap().to_owned())
 }
 
