@@ -64,18 +64,32 @@ fn read(received: &Received) -> Vec<Told> {
     told
 }
 
-/// Reads until all of these have come: the node, and the name of the span.
-async fn traced(collector: &mut Receiver<Received>, trace: [u8; 16], wanted: &[(&str, &str)]) -> Vec<Told> {
-    let mut told: Vec<Told> = Vec::new();
-    let missing = |told: &[Told]| {
-        let has = |node: &str, name: &str| told.iter().any(|told| told.node == node && told.span.name == name);
-        wanted.iter().find(|(node, name)| !has(node, name)).copied()
-    };
-    while missing(&told).is_some() {
-        let next = collector.next().await;
-        told.extend(read(&next).into_iter().filter(|told| told.span.trace_id == trace));
+/// Who takes spans, and all that it was told.
+struct Collector {
+    receiver: Receiver<Received>,
+    told: Vec<Told>,
+}
+
+impl Collector {
+    async fn start() -> Self {
+        Self { receiver: Receiver::http().await, told: Vec::new() }
     }
-    told
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.receiver.port)
+    }
+
+    /// All spans of a trace, once these have come: the node, and the name of the span.
+    async fn trace(&mut self, trace: [u8; 16], wanted: &[(&str, &str)]) -> Vec<&Told> {
+        let is_there = |told: &[Told], node: &str, name: &str| {
+            told.iter().any(|told| told.span.trace_id == trace && told.node == node && told.span.name == name)
+        };
+        while !wanted.iter().all(|(node, name)| is_there(&self.told, node, name)) {
+            let next = self.receiver.next().await;
+            self.told.extend(read(&next));
+        }
+        self.told.iter().filter(|told| told.span.trace_id == trace).collect()
+    }
 }
 
 /// Starts a match against the machine; its id, and that of the request. An edge learns of a new worker within moments.
@@ -100,8 +114,8 @@ fn is_logged(edge: &Node, request_id: &str) -> bool {
 
 #[tokio::test]
 async fn a_match_is_traced_from_edge_to_worker_to_postgres() {
-    let (site, mut collector) = (Site::start().await, Receiver::http().await);
-    let url = format!("http://127.0.0.1:{}/", collector.port);
+    let (site, mut collector) = (Site::start().await, Collector::start().await);
+    let url = collector.url();
     let all = [("RALLY_OTLP_URL", &*url), ("RALLY_TRACES_PERCENT", "100")];
     let talkative = [all[0], all[1], ("RALLY_LOG", "rally_edge=debug")];
     let (edge, _worker) = tokio::join!(site.edge("edge-1", &talkative), site.worker("worker-1", &all));
@@ -110,7 +124,7 @@ async fn a_match_is_traced_from_edge_to_worker_to_postgres() {
     rally_testkit::eventually(LONG, async || is_logged(&edge, &request_id)).await;
 
     let request = *uuid::Uuid::parse_str(&request_id).unwrap().as_bytes();
-    let told = traced(&mut collector, request, &[("edge-1", "POST /api/v1/matches")]).await;
+    let told = collector.trace(request, &[("edge-1", "POST /api/v1/matches")]).await;
     let root = told.iter().find(|told| told.is_root()).expect("a root");
     assert_eq!((root.service.as_str(), root.span.kind()), ("rally-edge", SpanKind::Server));
     assert!(root.has("http.response.status_code", "201") && root.has("request_id", &request_id), "{root:?}");
@@ -132,7 +146,7 @@ async fn a_match_is_traced_from_edge_to_worker_to_postgres() {
         ("worker-1", "finish"),
         ("worker-1", "match"),
     ];
-    let told = traced(&mut collector, *match_id.as_bytes(), &wanted).await;
+    let told = collector.trace(*match_id.as_bytes(), &wanted).await;
     let named = |name: &str| told.iter().find(|told| told.span.name == name).unwrap_or_else(|| panic!("no {name}"));
     let root = named("match");
     assert!(root.is_root() && root.has("outcome", "finished"), "{root:?}");
@@ -148,8 +162,8 @@ async fn a_match_is_traced_from_edge_to_worker_to_postgres() {
 
 #[tokio::test]
 async fn what_is_not_kept_is_not_sent() {
-    let (site, mut collector) = (Site::start().await, Receiver::http().await);
-    let url = format!("http://127.0.0.1:{}", collector.port);
+    let (site, mut collector) = (Site::start().await, Collector::start().await);
+    let url = collector.url();
     let none = [("RALLY_OTLP_URL", &*url), ("RALLY_TRACES_PERCENT", "0")];
     let (mut edge, _worker) = tokio::join!(site.edge("edge-1", &none), site.worker("worker-1", &none));
     let mut player = Player::at(edge.url(), Encoding::Msgpack).await;
@@ -158,7 +172,7 @@ async fn what_is_not_kept_is_not_sent() {
     assert_eq!(metric(edge.admin, "rally_trace_spans_ended_total", &[]).await, 0.0);
     edge.terminate();
     assert!(edge.ended(LONG).await.success());
-    assert!(collector.rest().is_empty());
+    assert!(collector.receiver.rest().is_empty());
 }
 
 #[tokio::test]
