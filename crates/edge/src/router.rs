@@ -29,7 +29,7 @@ use tower_http::{
     cors::CorsLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
 };
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::{
     admission,
@@ -164,11 +164,18 @@ async fn measure(request: Request, next: Next) -> Response {
         (Class::Api | Class::Auth, None) => "/api",
     };
     let id = request.headers().get(&X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let (logged, traced) = (tracing::info_span!("request", request_id = id), traces::request(method, route, id));
+    let logged = match class {
+        Class::Page => Span::none(),
+        Class::Api | Class::Auth | Class::Upgrade => tracing::info_span!("request", request_id = id),
+    };
+    let traced = traces::request(method, route, id);
     let response = next.run(request).instrument(traced.clone()).instrument(logged.clone()).await;
     let elapsed = started.elapsed();
     let status = response.status();
     traced.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        traced.record("otel.status_code", "ERROR");
+    }
     let labels = [("route", route.to_owned()), ("method", method.to_owned()), ("status", status.as_str().to_owned())];
     counter!(REQUESTS, &labels).increment(1);
     histogram!(REQUEST_SECONDS, "route" => route.to_owned()).record(elapsed);

@@ -6,6 +6,7 @@ use rally_protocol::cluster::v1::VERSION;
 use rally_units::{Incarnation, Instant, NodeId};
 use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 /// What a node does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -49,6 +50,8 @@ pub struct FabricConfig {
     pub version: String,
     /// The version of bundles that it speaks. Nodes that speak different ones are no cluster.
     pub protocol: u8,
+    /// When the node may join; `None`: at once. Whoever wants to look at something first says so here.
+    pub may_join: Option<watch::Receiver<bool>>,
     /// A monotonic clock that counts suspension.
     pub clock: fn() -> Instant,
     /// How much of everything.
@@ -74,6 +77,7 @@ impl FabricConfig {
             public_url: None,
             version: String::new(),
             protocol: VERSION,
+            may_join: None,
             clock,
             bounds: Bounds::default(),
         }

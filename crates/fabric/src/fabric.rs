@@ -222,14 +222,15 @@ impl Fabric {
     }
 
     /// Resolves once this node is part of the cluster: it holds its lease, its mailbox has been proved by a message to
-    /// itself, and Redis has passed [`check`](Self::check). Fails when another living node has its name. Waits for
+    /// itself, and Redis has passed [`check`](Self::check). Fails when another living node has its name, or
+    /// speaks another protocol. Waits for
     /// as long as Redis is away.
     pub async fn ready(&self) -> Result<(), ReadyError> {
         let (mut standing, mut link) = (self.inner.standing.clone(), self.inner.link.clone());
         let wait = async {
             let is_settled = |standing: &Standing| *standing != Standing::Asking;
             let settled = standing.wait_for(is_settled).await.map_err(|_| ReadyError::Shutdown)?.clone();
-            if let Some(refused) = self.refused(settled) {
+            if let Some(refused) = settled.refusal(&self.inner.config) {
                 return Err(refused);
             }
             loop {
@@ -257,21 +258,9 @@ impl Fabric {
         let mut standing = self.inner.standing.clone();
         let is_taken = |standing: &Standing| matches!(standing, Standing::NameTaken { .. });
         let taken = standing.wait_for(is_taken).await.ok().map(|standing| standing.clone());
-        match taken.and_then(|standing| self.refused(standing)) {
+        match taken.and_then(|standing| standing.refusal(&self.inner.config)) {
             Some(refused) => refused,
             None => std::future::pending().await,
-        }
-    }
-
-    /// Why the node is none of the cluster, if it is none.
-    fn refused(&self, standing: Standing) -> Option<ReadyError> {
-        let config = &self.inner.config;
-        match standing {
-            Standing::Asking | Standing::Member => None,
-            Standing::NameTaken { by } => Some(ReadyError::NameTaken { name: config.name.clone(), other: by }),
-            Standing::OtherProtocol { other, theirs } => {
-                Some(ReadyError::OtherProtocol { other, theirs, ours: config.protocol })
-            }
         }
     }
 

@@ -2,11 +2,13 @@
 //!
 //! One script does all of it every 250 ms: after Redis has lost its memory, the nodes are back with the next one.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem::discriminant, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use fred::types::Value;
 use rally_protocol::{cluster::v1::NodeLoad, names};
-use rally_units::{Incarnation, Instant};
+use rally_units::{Incarnation, Instant, NodeId};
+use serde::Deserialize;
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval, timeout},
@@ -14,11 +16,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    FabricConfig, Lease, Node, Nodes, RedisError,
+    FabricConfig, Lease, Node, Nodes, ReadyError, RedisError,
     commands::{Call, Commands, Script, malformed},
     lease::{HOLDS, LEASE, RENEW},
     link::Patience,
-    survey::{Memory, look},
+    registry::first_protocol,
+    survey::{Memory, described},
 };
 
 /// A node that died is forgotten after this long.
@@ -74,6 +77,41 @@ pub(crate) enum Standing {
     OtherProtocol { other: String, theirs: u8 },
 }
 
+impl Standing {
+    /// Why the node is none of the cluster, if it is none.
+    pub(crate) fn refusal(&self, config: &FabricConfig) -> Option<ReadyError> {
+        match self {
+            Self::Asking | Self::Member => None,
+            Self::NameTaken { by } => Some(ReadyError::NameTaken { name: config.name.clone(), other: *by }),
+            Self::OtherProtocol { other, theirs } => {
+                Some(ReadyError::OtherProtocol { other: other.clone(), theirs: *theirs, ours: config.protocol })
+            }
+        }
+    }
+}
+
+/// What a node of any version says of itself.
+#[derive(Deserialize)]
+struct Speaks {
+    id: NodeId,
+    name: String,
+    #[serde(default = "first_protocol")]
+    protocol: u8,
+}
+
+/// The first of others who speaks another protocol, from pairs of lease and description.
+fn unlike<'a>(config: &FabricConfig, mut pairs: impl Iterator<Item = &'a [u8]>) -> Option<Standing> {
+    while let (Some(_), Some(description)) = (pairs.next(), pairs.next()) {
+        if let Ok(Speaks { id, name, protocol }) = serde_json::from_slice(description)
+            && protocol != config.protocol
+            && id != config.node()
+        {
+            return Some(Standing::OtherProtocol { other: name, theirs: protocol });
+        }
+    }
+    None
+}
+
 pub(crate) struct Membership {
     pub(crate) config: Arc<FabricConfig>,
     pub(crate) commands: Commands,
@@ -87,13 +125,16 @@ pub(crate) struct Membership {
 
 impl Membership {
     pub(crate) async fn run(self) {
+        if let Some(mut may_join) = self.config.may_join.clone() {
+            let opened = self.shutdown.run_until_cancelled(may_join.wait_for(|may| *may)).await;
+            if opened.is_none_or(|opened| opened.is_err()) {
+                return;
+            }
+        }
         let mut ticks = interval(RENEW);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing_since: Option<Instant> = None;
-        // A process that was killed and started again meets its own old lease, and those of its old neighbours.
-        let is_lasting = |since: Instant, now: Instant| now.since(since) > LEASE + RENEW;
-        let mut taken_since: Option<Instant> = None;
-        let mut unfit_since: Option<Instant> = None;
+        let mut refused: Option<(Standing, Instant)> = None;
         let mut patience = Patience::new(HOLDS);
         while self.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             let sent = (self.config.clock)();
@@ -102,22 +143,26 @@ impl Membership {
                 Ok(Standing::Member) => {
                     self.lease.renewed(sent);
                     self.set(Standing::Member);
-                    (failing_since, taken_since) = (None, None);
+                    (failing_since, refused) = (None, None);
                     patience.regained();
                 }
                 Ok(standing) => {
                     failing_since = None;
-                    let since = match standing {
-                        Standing::OtherProtocol { .. } => &mut unfit_since,
-                        _ => &mut taken_since,
-                    };
-                    if is_lasting(*since.get_or_insert(sent), sent) && self.set(standing.clone()) {
-                        tracing::error!(name = %self.config.name, ?standing, "this node is none of the cluster");
+                    let before = refused.take().filter(|(before, _)| discriminant(before) == discriminant(&standing));
+                    let since = before.map_or(sent, |(_, since)| since);
+                    refused = Some((standing.clone(), since));
+                    // A process that was killed and started again meets its own old lease, and those of its neighbours.
+                    if sent.since(since) > LEASE + RENEW
+                        && self.set(standing.clone())
+                        && let Some(error) = standing.refusal(&self.config)
+                    {
+                        tracing::error!(%error, "this node is none of the cluster");
                     }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the lease could not be renewed");
                     metrics::counter!("rally_fabric_lease_failures_total").increment(1);
+                    refused = None;
                     let since = *failing_since.get_or_insert(sent);
                     if (self.config.clock)().since(since) >= patience.now() {
                         self.commands.replace_link();
@@ -127,11 +172,15 @@ impl Membership {
                 }
             }
         }
+        // The lease ends by itself if this does not get through.
+        let _left = timeout(self.config.bounds.command_timeout, self.leave()).await;
+    }
+
+    async fn leave(&self) -> Result<(), RedisError> {
         let call = Call::keys([names::lease(self.config.node()), names::NODES.to_owned()])
             .arg(self.config.incarnation)
             .arg(self.config.node());
-        // The lease ends by itself if this does not get through.
-        let _left = timeout(self.config.bounds.command_timeout, self.commands.eval("leave", &LEAVE, call)).await;
+        self.commands.eval("leave", &LEAVE, call).await.map(drop)
     }
 
     /// True if that is news.
@@ -147,12 +196,11 @@ impl Membership {
     async fn renew(&self) -> Result<Standing, RedisError> {
         const OPERATION: &str = "renew_lease";
         let config = &self.config;
-        if *self.standing.borrow() != Standing::Member {
-            let others = look(&self.commands).await?;
-            let unlike = |other: &&Node| other.protocol != config.protocol && other.id != config.node();
-            if let Some(Node { name, protocol, .. }) = others.iter().find(unlike) {
-                return Ok(Standing::OtherProtocol { other: name.clone(), theirs: *protocol });
-            }
+        let joins = *self.standing.borrow() != Standing::Member;
+        if joins
+            && let Some(refused) = unlike(config, described(&self.commands).await?.iter().filter_map(Value::as_bytes))
+        {
+            return Ok(refused);
         }
         let me = Node {
             id: config.node(),
@@ -178,7 +226,13 @@ impl Membership {
         if holder != me.incarnation {
             return Ok(Standing::NameTaken { by: holder });
         }
-        if answer.next() != Some(b"1") {
+        let was_there = answer.next() == Some(b"1");
+        // Who has come at the same moment, and did not see this one either.
+        if joins && let Some(refused) = unlike(config, answer.clone()) {
+            self.leave().await?;
+            return Ok(refused);
+        }
+        if !was_there {
             self.memory.lost((config.clock)());
         }
         let living = living(answer);

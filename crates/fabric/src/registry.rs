@@ -31,7 +31,7 @@ pub struct Node {
 }
 
 /// Of those who do not say.
-const fn first_protocol() -> u8 {
+pub(crate) const fn first_protocol() -> u8 {
     1
 }
 

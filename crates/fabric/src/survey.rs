@@ -52,9 +52,13 @@ return answer
 
 /// The nodes whose leases live now.
 pub(crate) async fn look(commands: &Commands) -> Result<Vec<Node>, RedisError> {
+    Ok(living(described(commands).await?.iter().filter_map(Value::as_bytes)))
+}
+
+/// Lease and description of each of them, in turn.
+pub(crate) async fn described(commands: &Commands) -> Result<Vec<Value>, RedisError> {
     let call = Call::keys([names::NODES.to_owned()]).arg(names::LEASE_PREFIX);
-    let answer = commands.eval("survey", &LIVING, call).await?.into_array();
-    Ok(living(answer.iter().filter_map(Value::as_bytes)))
+    Ok(commands.eval("survey", &LIVING, call).await?.into_array())
 }
 
 /// Since when Redis remembers, and when it was last looked at. Readable from any thread without a lock.

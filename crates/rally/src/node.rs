@@ -20,7 +20,7 @@ use rally_store::Store;
 use rally_units::Incarnation;
 use rally_worker::MoveOrder;
 use secrecy::ExposeSecret as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -164,10 +164,12 @@ pub(crate) async fn start<C>(
     fabric_config.tls = redis_tls;
     fabric_config.public_url = public_url(&role_config);
     fabric_config.version = VERSION.to_owned();
+    let (fits, may_join) = watch::channel(false);
+    fabric_config.may_join = Some(may_join);
     let shutdown = CancellationToken::new();
     let fabric = Fabric::connect(fabric_config, shutdown.clone())?;
 
-    tokio::spawn(watch_postgres(store.clone(), readiness.clone()));
+    tokio::spawn(watch_postgres(store.clone(), readiness.clone(), fits));
     tokio::spawn(tell_redis_faults(fabric.clone()));
     tokio::spawn(watch_redis(fabric.clone(), readiness.clone()));
     let (moves_to, moves) = mpsc::channel(MOVES_MAX);
@@ -266,7 +268,8 @@ async fn obey(fabric: Fabric, keys: BundleKeys, drain: Drain, drain_within: Dura
     }
 }
 
-async fn watch_postgres(store: Store, readiness: Readiness) {
+/// Looks after Postgres. `fits` is told once the schema does: only then the node joins the cluster.
+async fn watch_postgres(store: Store, readiness: Readiness, fits: watch::Sender<bool>) {
     // Matches go on without it, and whoever comes back to one must find an edge.
     let answers = readiness.condition_to_begin("postgres");
     let schema = readiness.condition("schema");
@@ -286,7 +289,10 @@ async fn watch_postgres(store: Store, readiness: Readiness) {
         }
         if answered.is_ok() {
             match store.check_schema().await {
-                Ok(()) => schema.set(true),
+                Ok(()) => {
+                    schema.set(true);
+                    fits.send_replace(true);
+                }
                 Err(error) => {
                     schema.set(false);
                     tracing::warn!(%error, "the database's schema does not fit; run `rally migrate`");

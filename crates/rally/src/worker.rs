@@ -23,5 +23,13 @@ pub(crate) async fn run(check_config: bool) -> anyhow::Result<()> {
         moves: node.take_moves(),
         drain: node.drain.clone(),
     };
-    node.run(rally_worker::run(config, ports)).await
+    let fabric = node.fabric.clone();
+    let role = async {
+        // Who is none of the cluster must not lead its queues either. Where this fails, the node ends with the reason.
+        match fabric.ready().await {
+            Ok(()) => rally_worker::run(config, ports).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    node.run(role).await
 }

@@ -23,6 +23,8 @@ pub struct StoreConfig {
     pub acquire_timeout: Duration,
     /// How long an operation may take once it has a connection; the server gives up on a statement as early.
     pub operation_timeout: Duration,
+    /// For how long a write that found the server's disk full is told of. Nothing else tells that there is room again.
+    pub disk_full_for: Duration,
     /// How long a migration may take, waiting for another one included.
     pub migrate_timeout: Duration,
 }
@@ -41,6 +43,8 @@ impl StoreConfig {
             acquire_timeout: Duration::from_secs(2),
             // The longest operation takes some 10 ms. Beyond this the server is in trouble.
             operation_timeout: Duration::from_secs(5),
+            // An edge on which little happens writes about as often.
+            disk_full_for: Duration::from_secs(60),
             // An index on a large table takes minutes.
             migrate_timeout: Duration::from_secs(600),
         }
@@ -55,7 +59,7 @@ impl StoreConfig {
         if self.pool_max == 0 {
             return Err(ConfigError::NoConnections);
         }
-        if self.idle_timeout.is_zero()
+        if (self.idle_timeout / 4).is_zero()
             || self.acquire_timeout.is_zero()
             || self.operation_timeout.is_zero()
             || self.migrate_timeout.is_zero()

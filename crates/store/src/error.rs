@@ -118,6 +118,11 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    /// That the server has had no room for a write.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::DISK_FULL))
+    }
+
     fn kind(&self) -> StoreErrorKind {
         match self {
             Self::Pool(_)
@@ -129,13 +134,6 @@ impl Fault {
             Self::Postgres(error) => kind_of(error),
             Self::Malformed(_) => StoreErrorKind::Malformed,
         }
-    }
-}
-
-impl Fault {
-    /// That the server has had no room for a write.
-    pub(crate) fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::DISK_FULL))
     }
 }
 

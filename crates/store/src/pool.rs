@@ -17,9 +17,6 @@ use crate::{
     metrics::{describe, failed, observe},
 };
 
-/// For how long a write that has met a full disk is told of: whatever matters is tried again in less.
-const DISK_FULL_FOR: Duration = Duration::from_secs(15);
-
 /// A handle on Postgres. Clones share its connections.
 #[derive(Clone)]
 pub struct Store {
@@ -66,7 +63,7 @@ impl Store {
             // A write of our own to find out might find the last free page.
             let full = self.disk_full_at.lock().unwrap_or_else(PoisonError::into_inner);
             match *full {
-                Some(at) if at.elapsed() < DISK_FULL_FOR => Err(Fault::DiskFull),
+                Some(at) if at.elapsed() < self.config.disk_full_for => Err(Fault::DiskFull),
                 _ => Ok(()),
             }
         })
@@ -88,7 +85,7 @@ impl Store {
         let result = result.map_err(|fault| StoreError::new(operation, fault));
         observe(operation, started.elapsed(), self.pool.status());
         result.inspect_err(|error| {
-            span.record("error.type", error.kind.as_str());
+            span.record("error.type", error.kind.as_str()).record("otel.status_code", "ERROR");
             failed(operation, error.kind.as_str());
         })
     }
@@ -116,15 +113,20 @@ async fn close_idle(pool: WeakPool, idle_timeout: Duration) {
 
 /// A span of the trace that asks for the operation, if one does; waiting for a connection is part of it.
 fn traced(operation: &'static str) -> Span {
+    // Where spans of traces are looked for.
+    const TARGET: &str = "rally_traces";
+    if Span::current().metadata().is_none_or(|about| about.target() != TARGET) {
+        return Span::none();
+    }
     tracing::trace_span!(
-        // Where spans of traces are looked for; log lines have no use for it.
-        target: "rally_traces",
+        target: TARGET,
         "postgres",
         otel.name = operation,
         otel.kind = "client",
         db.system.name = "postgresql",
         db.operation.name = operation,
         error.type = Empty,
+        otel.status_code = Empty,
     )
 }
 

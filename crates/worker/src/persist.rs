@@ -262,7 +262,7 @@ impl Persister {
         let _one = self.at_once.acquire().await;
         let rows: Vec<_> = specs.iter().map(|spec| self.new_match(spec)).collect();
         let traced = Together::new("match.create", specs.iter().map(|spec| spec.id));
-        match self.store.create_matches(&rows).instrument(traced.first()).await {
+        match self.store.create_matches(&rows).instrument(traced.part("match.create.all")).await {
             Ok(results) => {
                 for ((spec, row), result) in specs.into_iter().zip(&rows).zip(results) {
                     let grant = self.grant(row, result).await;

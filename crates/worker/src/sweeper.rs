@@ -7,7 +7,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use rally_fabric::{Fabric, LinkState};
-use rally_service::{clock, drain::Drain};
+use rally_service::{clock, drain::Drain, traces};
 use rally_store::{EndReason, FenceError, Owner, Ownership, Store, StoreError};
 use rally_units::{Epoch, Instant, MatchId};
 use tokio::time::MissedTickBehavior;
@@ -102,7 +102,10 @@ impl Sweeper {
         let all: Vec<_> = self.to_void.iter().map(|(match_id, epoch)| (*match_id, *epoch)).collect();
         for (match_id, epoch) in all {
             match self.store.void_match(match_id, Ownership { owner: self.me, epoch }, EndReason::Abandoned).await {
-                Ok(()) => metrics::counter!("rally_sweeper_voided_total").increment(1),
+                Ok(()) => {
+                    traces::match_over(match_id, "abandoned");
+                    metrics::counter!("rally_sweeper_voided_total").increment(1);
+                }
                 // Not taken after all: it is found again with its owner's others.
                 Err(FenceError::Fenced { .. } | FenceError::Ended | FenceError::NoSuchMatch) => {}
                 Err(FenceError::Store(error)) if error.is_unavailable() => return Err(error),

@@ -43,9 +43,11 @@ pub(super) async fn create(
     let user_id = user.id;
     let spec = spec(MatchId::from_uuid(Uuid::now_v7()), user, request);
     let created = MatchCreated { match_id: spec.id, mode: spec.mode };
-    traces::leads_to(spec.id);
     match api.hub.create_match(spec).await {
-        Ok(()) => Ok((StatusCode::CREATED, Json(created))),
+        Ok(()) => {
+            traces::has_led_to(created.match_id);
+            Ok((StatusCode::CREATED, Json(created)))
+        }
         Err(refusal) if refusal.code == ErrorCode::AlreadyInMatch => {
             // Somebody was quicker: another request of the same user.
             Err(already_in_match(api.store.active_match(user_id).await?.map(|seat| seat.match_id)))
@@ -63,7 +65,6 @@ pub(super) async fn show(
 ) -> Result<(StatusCode, Json<ReplayShown>), Problem> {
     let of = id.match_id().ok_or_else(|| Problem::new(ErrorCode::NotFound, "there is no such match"))?;
     let showing = MatchId::from_uuid(Uuid::now_v7());
-    traces::leads_to(showing);
     api.hub.show_replay(Replay { showing, of, user: user.id, from: tick.map(Tick) }).await?;
     Ok((StatusCode::CREATED, Json(ReplayShown { match_id: showing, of })))
 }

@@ -35,16 +35,18 @@ impl Hub {
         if let Some(node) = self.fabric.nodes().get(worker) {
             self.pairs.meet(worker, node.incarnation);
         }
-        let (match_id, control) = match what {
-            Playable::Match(spec) => (spec.id, Control::Create { request, spec }),
+        let (match_id, control, span) = match what {
+            Playable::Match(spec) => {
+                let span = traces::in_match("match.ask", spec.id);
+                (spec.id, Control::Create { request, spec }, span)
+            }
             Playable::Replay(Replay { showing, of, user, from }) => {
-                (showing, Control::Show { request, of, user, from })
+                (showing, Control::Show { request, of, user, from }, Span::none())
             }
         };
         match self.pairs.control(worker, match_id, Epoch(0), &control) {
             Ok(()) => {
-                let _span = traces::in_match("match.ask", match_id);
-                self.creating.insert(request, Creating { worker, reply, deadline: now + CREATE_WITHIN, _span });
+                self.creating.insert(request, Creating { worker, reply, deadline: now + CREATE_WITHIN, _span: span });
             }
             Err(error) => {
                 tracing::warn!(%error, %worker, "cannot ask for a match");

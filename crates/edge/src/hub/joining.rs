@@ -108,7 +108,7 @@ impl Hub {
         local.locating = true;
         let (fabric, store, events) = (self.fabric.clone(), self.store.clone(), self.events.clone());
         let look_ups = self.look_ups.clone();
-        let span = local.joins.first().map_or_else(Span::none, |join| join.span.clone());
+        let span = local.joins.first().map_or_else(Span::none, |join| traces::part(&join.span, "match.locate"));
         let look_up = async move {
             let cached = match skip_cache {
                 true => None,

@@ -4,11 +4,13 @@ use rally_client::{
     Api, ApiError, Encoding, NewMatch,
     protocol::{JoinAs, Level, Skill},
 };
-use rally_testkit::eventually_ok;
+use rally_testkit::{Postgres, eventually, eventually_ok};
+use rally_units::NodeId;
 
 use crate::support::{
     LONG, Player, Site,
     http::{get, metric},
+    process::{run, said, vars},
 };
 
 #[tokio::test]
@@ -50,4 +52,22 @@ async fn a_database_that_becomes_read_only_is_reported_and_ends_nobody() {
     set("off").await;
     say("ready").await;
     api.sign_in_as_guest("late").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_whose_schema_does_not_fit_does_not_join() {
+    let site = Site::start().await;
+    let empty = Postgres::shared().await.fresh_database().await;
+    let redis = site.redis.url_as("rally-worker");
+    let worker = site.refused(&[("RALLY_DATABASE_URL", empty.url()), ("RALLY_REDIS_URL", &redis)]);
+    let log = || std::fs::read_to_string(&worker.path).unwrap_or_default();
+    eventually(LONG, async || log().contains("run `rally migrate`")).await;
+    // An edge has been taken in meanwhile, so that there was time enough.
+    let _edge = site.edge("edge-1", &[]).await;
+    let lease = |name: &str| rally_protocol::names::lease(NodeId::of_name(name));
+    assert_eq!(site.redis.cli(&["EXISTS", &lease("edge-1")]).await, "1");
+    assert_eq!(site.redis.cli(&["EXISTS", &lease("waiting")]).await, "0");
+    let migrated = run(&["migrate"], &vars([("RALLY_DATABASE_URL", empty.url())]));
+    assert!(migrated.status.success(), "{}", said(&migrated));
+    eventually(LONG, async || site.redis.cli(&["EXISTS", &lease("waiting")]).await == "1").await;
 }

@@ -45,6 +45,8 @@ async fn start(site: &Site, at: usize, step: usize, port: u16, cluster: &str, si
 /// A snapshot that comes from now on.
 async fn plays_on(player: &mut Player, after: &mut Option<Snapshot>) {
     let before = after.take();
+    // What was heard meanwhile does not count.
+    while tokio::time::timeout(Duration::ZERO, player.until(|_| Some(()))).await.is_ok() {}
     let next = player.until(|event| match event {
         Event::Message(ServerMessage::Snapshot(snapshot)) => {
             before.as_ref().is_none_or(|before| snapshot.tick > before.tick).then(|| snapshot.clone())
@@ -94,8 +96,7 @@ async fn both_keys_roll_one_node_after_another_while_two_play() {
             // Who has signed in at either edge is known to the other, whichever of them is the newer.
             for [here, there] in [[1, 3], [3, 1]] {
                 let known = api(&nodes[here]).sign_in_as_guest("somebody").await.unwrap();
-                let at_the_other = Player::again(nodes[there].url(), Encoding::Msgpack, known).await;
-                drop(at_the_other);
+                drop(Player::again(nodes[there].url(), Encoding::Msgpack, known).await);
             }
             for node in &nodes {
                 let refused = metric(node.admin, "rally_fabric_bundles_refused_total", &[("reason", "mac")]).await;

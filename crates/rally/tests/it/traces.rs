@@ -1,5 +1,7 @@
 //! Traces as a collector gets them: what was done for a match and for a request, on edge, worker and Postgres.
 
+use std::time::Duration;
+
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     common::v1::{KeyValue, any_value::Value},
@@ -10,7 +12,6 @@ use rally_client::{
     Encoding,
     protocol::{EventKind, Forfeit, JoinAs},
 };
-use rally_service::local::free_port;
 use rally_units::MatchId;
 
 use crate::support::{
@@ -139,6 +140,7 @@ async fn a_match_is_traced_from_edge_to_worker_to_postgres() {
     player.send(Forfeit { match_id });
     player.over().await;
     let wanted = [
+        ("edge-1", "match.locate"),
         ("edge-1", "match.join"),
         ("worker-1", "match.create"),
         ("worker-1", "create_matches"),
@@ -156,7 +158,10 @@ async fn a_match_is_traced_from_edge_to_worker_to_postgres() {
         // The root begins with the id, in whose milliseconds that is; clocks here are one.
         assert!(part.span.start_time_unix_nano >= root.span.start_time_unix_nano, "{part:?} and {root:?}");
     }
-    assert!(named("create_matches").is_child_of(named("match.create")));
+    assert!(named("create_matches").is_child_of(named("match.create.all")));
+    assert!(named("match.create.all").is_child_of(named("match.create")));
+    let (join, look_up) = (&named("match.join").span, &named("match.locate").span);
+    assert!(join.end_time_unix_nano > look_up.end_time_unix_nano, "{join:?} lasts until the worker has answered");
     assert!(named("finish").is_child_of(named("match.finish")));
 }
 
@@ -176,16 +181,23 @@ async fn what_is_not_kept_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_collector_that_is_away_costs_spans_and_nothing_else() {
+async fn a_collector_that_does_not_answer_costs_spans_and_nothing_else() {
     let site = Site::start().await;
-    let nobody = format!("http://127.0.0.1:{}", free_port().unwrap());
-    let all = [("RALLY_OTLP_URL", &*nobody), ("RALLY_TRACES_PERCENT", "100")];
+    // Takes connections, and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://127.0.0.1:{}", silent.local_addr().unwrap().port());
+    let all = [("RALLY_OTLP_URL", &*url), ("RALLY_TRACES_PERCENT", "100")];
     let (mut edge, _worker) = tokio::join!(site.edge("edge-1", &all), site.worker("worker-1", &all));
     let mut player = Player::at(edge.url(), Encoding::Msgpack).await;
     let (match_id, _) = practise(&player, edge.port).await;
     player.join(match_id, JoinAs::Player).await;
+    let _asks = tokio::time::timeout(LONG, silent.accept()).await.expect("it is asked").unwrap();
     assert!(metric(edge.admin, "rally_trace_spans_ended_total", &[]).await > 0.0);
     assert_eq!(metric(edge.admin, "rally_trace_spans_sent_total", &[]).await, 0.0);
+    drop(player);
     edge.terminate();
+    let started = std::time::Instant::now();
     assert!(edge.ended(LONG).await.success());
+    // Itself some 1.1 s, and one for the spans; a busy machine is granted more, but no answer's patience.
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }

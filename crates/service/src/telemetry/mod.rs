@@ -83,7 +83,11 @@ impl TelemetryConfig {
                 dsn.map(Some)
             }
         };
-        let (otlp, traces_percent) = (env.optional(&OTLP_URL), env.get_in(&TRACES_PERCENT, 0.0..=100.0));
+        let (otlp, traces_percent) = (env.optional::<HttpUrl>(&OTLP_URL), env.get_in(&TRACES_PERCENT, 0.0..=100.0));
+        if let Some(Some(url)) = &otlp {
+            let is_bare = !url.as_str().contains(['@', '?', '#']);
+            env.check(is_bare, &OTLP_URL, "has more than scheme, host, port and path: no password, no query");
+        }
         Some(Self { filter: filter?, format: format?, sentry: sentry?, otlp: otlp?, traces_percent: traces_percent? })
     }
 }
@@ -148,12 +152,13 @@ impl Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        self.logs.flush();
+        // A second each at most; the last has been logged by then.
         if let Some(sentry) = &self.sentry {
             sentry.flush();
         }
         if let Some(otlp) = &self.otlp {
             otlp.flush();
         }
+        self.logs.flush();
     }
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::{Request, Response};
 use hyper::body::Bytes;
-use opentelemetry::{Context, KeyValue, global, trace::TracerProvider as _};
+use opentelemetry::{Context, KeyValue, trace::TracerProvider as _};
 use opentelemetry_http::{HttpClient, HttpError};
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
@@ -25,7 +25,10 @@ use tracing_subscriber::{
     filter::{FilterFn, Filtered, filter_fn},
 };
 
-use super::{TelemetryError, outgoing::Outgoing};
+use super::{
+    TelemetryError,
+    outgoing::{ANSWER_WITHIN, Outgoing},
+};
 use crate::{env::HttpUrl, traces};
 
 /// Spans that wait to be sent.
@@ -35,7 +38,7 @@ const AT_ONCE_MAX: usize = 512;
 /// How long one waits for others.
 const BATCH_FOR: Duration = Duration::from_secs(1);
 /// How long the end of a process waits for what has not been sent.
-const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
 const ENDED: &str = "rally_trace_spans_ended_total";
 const SENT: &str = "rally_trace_spans_sent_total";
@@ -70,13 +73,16 @@ impl Otlp {
             .with_http_client(Client(outgoing))
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(format!("{}/v1/traces", to.as_str()))
+            .with_timeout(ANSWER_WITHIN)
+            // What it does not take is lost: the next spans must not wait for it.
+            .with_retry_policy(RetryPolicy::disabled())
             .build()?;
         let batches = BatchConfigBuilder::default()
             .with_max_queue_size(WAITING_MAX)
             .with_max_export_batch_size(AT_ONCE_MAX)
             .with_scheduled_delay(BATCH_FOR)
             .build();
-        let processor = BatchSpanProcessor::builder(Counted(exporter)).with_batch_config(batches).build();
+        let processor = BatchSpanProcessor::builder(CountsSent(exporter)).with_batch_config(batches).build();
         let about = [
             KeyValue::new("service.namespace", "rally"),
             KeyValue::new("service.name", format!("rally-{role}")),
@@ -87,10 +93,9 @@ impl Otlp {
             .with_resource(Resource::builder_empty().with_attributes(about).build())
             .with_id_generator(traces::Ids)
             .with_sampler(traces::Begun)
-            .with_span_processor(Counted(processor))
+            .with_span_processor(CountsEnded(processor))
             .build();
-        global::set_tracer_provider(provider.clone());
-        traces::keep(percent);
+        traces::keep(provider.tracer(traces::TARGET), percent);
         Ok(Self { provider })
     }
 
@@ -118,11 +123,11 @@ impl Otlp {
     }
 }
 
-/// Counts what goes into its inner part, or out of it.
+/// Counts what waits to be sent, or is dropped for want of room.
 #[derive(Debug)]
-struct Counted<T>(T);
+struct CountsEnded(BatchSpanProcessor);
 
-impl<T: SpanProcessor> SpanProcessor for Counted<T> {
+impl SpanProcessor for CountsEnded {
     fn on_start(&self, span: &mut Span, cx: &Context) {
         self.0.on_start(span, cx);
     }
@@ -145,7 +150,11 @@ impl<T: SpanProcessor> SpanProcessor for Counted<T> {
     }
 }
 
-impl<T: trace::SpanExporter> trace::SpanExporter for Counted<T> {
+/// Counts what the collector has taken.
+#[derive(Debug)]
+struct CountsSent(SpanExporter);
+
+impl trace::SpanExporter for CountsSent {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         match self.0.export(batch).await {

@@ -30,7 +30,7 @@ const WAITING_MAX: usize = 64;
 /// Events a minute; an error that comes with each tick is one error.
 const PER_MINUTE_MAX: u32 = 30;
 /// How long the end of a process waits for what is on its way.
-const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 /// Only what we say ourselves; what libraries log is of another kind.
 const OURS: &str = "rally";
 

@@ -173,9 +173,12 @@ async fn a_full_disk_is_told_of_for_a_while() {
         )
         .await
         .unwrap();
-    t.store.ping().await.unwrap();
-    assert!(is_unavailable(t.store.create_guest("a").await));
-    let error = t.store.ping().await.unwrap_err();
+    let disk_full_for = Duration::from_secs(1);
+    let store = Store::new(&StoreConfig { disk_full_for, ..StoreConfig::new(t.db.url()) }).unwrap();
+    store.ping().await.unwrap();
+    assert!(is_unavailable(store.create_guest("a").await));
+    let error = store.ping().await.unwrap_err();
+    eventually(Duration::from_secs(10), || async { store.ping().await.is_ok() }).await;
     assert!(error.is_unavailable() && error.source().unwrap().to_string().contains("disk is full"), "{error:?}");
 }
 

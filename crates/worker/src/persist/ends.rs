@@ -31,8 +31,11 @@ impl Persister {
                 }
                 // By an earlier try whose answer was lost; or somebody has called the match off.
                 Err(FinishError::AlreadyRecorded(recorded)) => {
-                    let ours = (recorded.winner, recorded.reason) == (result.winner, result.reason);
-                    break if ours { finished_answer(match_id, *recorded) } else { Answer::Voided { match_id } };
+                    if (recorded.winner, recorded.reason) != (result.winner, result.reason) {
+                        break Answer::Voided { match_id };
+                    }
+                    traces::match_over(match_id, "finished");
+                    break finished_answer(match_id, *recorded);
                 }
                 Err(FinishError::Fenced { current }) => {
                     tracing::warn!(%match_id, %epoch, %current, "a result was refused: another owner has the match");

@@ -99,7 +99,7 @@ impl Persister {
         let mut attempts = retry();
         let traced = Together::new(why.span_name(), expected.iter().map(|(match_id, _)| *match_id));
         let taken = loop {
-            match self.store.take(&expected, self.owner).instrument(traced.first()).await {
+            match self.store.take(&expected, self.owner).instrument(traced.part("match.take.all")).await {
                 Ok(taken) => break taken,
                 Err(error) => wait(&mut attempts, "take", &error).await,
             }
