@@ -14,13 +14,13 @@ DURATION=${DURATION:-30}
 export DURATION=${DURATION%s}
 # Artillery's own.
 export RATE_1=${RATE_1:-10} RATE_2=${RATE_2:-50} DURATION_1=${DURATION_1:-$DURATION} DURATION_2=${DURATION_2:-$DURATION}
-export SAID_MS=${SAID_MS:-200}
+export SAID_MS=${SAID_MS:-200} API_MS=${API_MS:-200} INPUT_MS=${INPUT_MS:-50}
 [[ -z ${SUMMARY:-} || $SUMMARY == /* ]] || SUMMARY=$PWD/$SUMMARY
 
 # k6 takes -e for what its scripts may read; these are all of their parameters.
 run_k6() {
     local name value args=()
-    for name in BASE_URLS VUS PLAY_S PROFILE STAGES STAGE_S RATE ROUNDS CALM_S STAY_S SAY_EVERY_S SAID_MS METRICS_URLS GROWTH_MAX SUMMARY; do
+    for name in BASE_URLS VUS PLAY_S PROFILE STAGES STAGE_S RATE ROUNDS CALM_S STAY_S SAY_EVERY_S SAID_MS API_MS INPUT_MS METRICS_URLS GROWTH_MAX SUMMARY; do
         value=${!name:-}
         [ -z "$value" ] || args+=(-e "$name=$value")
     done
@@ -49,7 +49,7 @@ run_pgbench() {
     psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --set=people="$people" --file="$root/loadtests/pgbench/people.sql" "$DATABASE_URL"
     "$bin" --no-vacuum --client="${CLIENTS:-4}" --time="$DURATION" --define=people="$people" --report-per-command \
         --file="$root/loadtests/pgbench/match.sql" "$DATABASE_URL" |
-        tee /dev/stderr ${SUMMARY:+"$SUMMARY.txt"} | grep '^number of failed transactions: 0 ' >/dev/null
+        tee -a /dev/stderr | tee "${SUMMARY:-/dev/null}${SUMMARY:+.txt}" | grep '^number of failed transactions: 0 ' >/dev/null
 }
 
 case ${1:-} in

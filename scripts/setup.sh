@@ -272,19 +272,21 @@ install_helm() {
 
 # Unpacked beside the system, like Postgres: the packages would start services.
 install_monitors() {
-    local dir deb
+    local dir monitor words
     dir=$(mktemp -d)
     say "unpacking ${monitors[*]} into .tools"
-    (cd "$dir" && apt-get -o APT::Sandbox::User=root -qq download "${monitors[@]}") || {
-        warn "cannot download ${monitors[*]}: tests with them are skipped"
-        return
-    }
-    for deb in "$dir"/*.deb; do dpkg-deb -x "$deb" "$dir"; done
+    for monitor in "${monitors[@]}"; do
+        if (cd "$dir" && apt-get -o APT::Sandbox::User=root -qq download "$monitor"); then
+            dpkg-deb -x "$dir/$monitor"_*.deb "$dir"
+        else
+            warn "cannot get $monitor: tests with it are skipped"
+        fi
+    done
     mkdir -p "$tools/bin" "$tools/share/alertmanager"
-    mv "$dir"/usr/bin/* "$tools/bin/"
+    [ ! -d "$dir/usr/bin" ] || mv "$dir"/usr/bin/* "$tools/bin/"
     # Alertmanager's words; it looks for them in /usr/share, where the test that runs it puts them in its own namespace.
-    [[ " ${monitors[*]} " != *' prometheus-alertmanager '* ]] ||
-        mv "$dir"/usr/share/prometheus/alertmanager/*.tmpl "$tools/share/alertmanager/"
+    words=$dir/usr/share/prometheus/alertmanager
+    [ ! -d "$words" ] || mv "$words"/*.tmpl "$tools/share/alertmanager/"
     rm -rf "$dir"
 }
 

@@ -81,14 +81,16 @@ fn policy(
     }
 }
 
-/// Who may reach servers of a kind: nodes and jobs, and from where they are watched exporters and Prometheus. Replicas speak to each other on ports of their own, such as a Redis Cluster's bus, and
-/// to whom they like.
+/// Who may reach servers of a kind: nodes and jobs; Prometheus an exporter beside them, and exporters the servers. Replicas
+/// speak to each other on ports of their own, such as a Redis Cluster's bus, and to whom they like.
 fn servers(servers: &Servers, components: &[&str]) -> NetworkPolicy {
     let Servers { name, named, ports, metrics } = servers;
     let replicas = NetworkPolicyPeer { pod_selector: Some(one_of(NAME, named)), ..Default::default() };
     let among_replicas = NetworkPolicyIngressRule { from: Some(vec![replicas]), ports: None };
-    let watched = from(vec![namespaces(&[MONITORING_NAMESPACE])], &[ports, &[*metrics][..]].concat());
-    let ingress = vec![from(vec![pods(components)], ports), among_replicas, watched];
+    let watched = from(vec![namespaces(&[MONITORING_NAMESPACE])], &[*metrics]);
+    let mut exporters = namespaces(&[MONITORING_NAMESPACE]);
+    exporters.pod_selector = Some(one_of(NAME, &[&format!("prometheus-{name}-exporter")]));
+    let ingress = vec![from(vec![pods(components)], ports), among_replicas, watched, from(vec![exporters], ports)];
     let mut policy = policy(&format!("rally-{name}"), name, one_of(NAME, named), ingress, vec![]);
     if let Some(spec) = &mut policy.spec {
         spec.policy_types = Some(vec!["Ingress".to_owned()]);

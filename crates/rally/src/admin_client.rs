@@ -1,6 +1,10 @@
 //! Asking a node's admin port: `rally health`, and `rally dev` for its own nodes.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -15,6 +19,8 @@ use tokio::{
 
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How long after a node was not ready they are asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// Bytes of an answer that are read.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 
@@ -24,17 +30,33 @@ pub(crate) struct HealthArgs {
     /// Admin ports of nodes; all addresses of a name are asked. Without one: the node of this environment.
     #[arg(value_name = "HOST:PORT")]
     nodes: Vec<String>,
+    /// Ask again for so long, until all are ready.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    within_s: u64,
 }
 
 /// Fails unless all nodes that are asked are ready.
 pub(crate) async fn health(args: HealthArgs) -> anyhow::Result<()> {
-    if args.nodes.is_empty() {
+    let deadline = Instant::now() + Duration::from_secs(args.within_s);
+    loop {
+        match ask(&args.nodes).await {
+            Err(error) if Instant::now() + ASK_AGAIN_AFTER < deadline => {
+                println!("not yet: {error:#}");
+                tokio::time::sleep(ASK_AGAIN_AFTER).await;
+            }
+            asked => return asked,
+        }
+    }
+}
+
+async fn ask(nodes: &[String]) -> anyhow::Result<()> {
+    if nodes.is_empty() {
         check(of_environment()?).await?;
         println!("ready");
         return Ok(());
     }
-    for node in args.nodes {
-        let found = tokio::time::timeout(ANSWER_WITHIN, tokio::net::lookup_host(&node)).await;
+    for node in nodes {
+        let found = tokio::time::timeout(ANSWER_WITHIN, tokio::net::lookup_host(node)).await;
         let addrs: BTreeSet<SocketAddr> = found
             .with_context(|| format!("{node}: no answer from the name server"))?
             .with_context(|| format!("cannot find {node}"))?

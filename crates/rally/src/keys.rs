@@ -13,7 +13,7 @@ pub(crate) fn generate() -> String {
 pub(crate) const HELP: &str = "\
 Rolling a key, without a gap. Of a list the first key signs and all verify. Nodes read their keys when they start, so each
 step replaces all nodes, one after another, and is over when the last one has been replaced (on Kubernetes a changed Secret
-does nothing by itself: kubectl rollout restart, and rollout status):
+does nothing by itself: kubectl rollout restart, and wait until the old pods are gone):
 
   1. RALLY_CLUSTER_KEYS=OLD,NEW    everybody learns the new key, nobody uses it
   2. RALLY_CLUSTER_KEYS=NEW,OLD    it signs; who still has the list of step 1 knows it

@@ -27,11 +27,11 @@ export function seconds(text) {
   return Number(number) * (unit === "m" ? 60 : 1);
 }
 
-/** What is promised: thresholds of requests, and of players. */
+/** What is promised: thresholds of requests, and of players. API_MS and INPUT_MS are p95, in ms. */
 export const LEVELS = {
-  requests: { http_req_duration: ["p(95)<200"], http_req_failed: ["rate==0"] },
+  requests: { http_req_duration: [`p(95)<${__ENV.API_MS || 200}`], http_req_failed: ["rate==0"] },
   players: {
-    rally_input_to_snapshot_ms: ["p(95)<50"],
+    rally_input_to_snapshot_ms: [`p(95)<${__ENV.INPUT_MS || 50}`],
     rally_errors: ["count==0"],
     rally_played: ["rate==1"],
     // Half of the players are on each side of a match; at the end of the run one may be left without an opponent.

@@ -231,17 +231,19 @@ fn only_those_who_need_a_server_reach_it() {
             .cloned()
             .collect();
         assert_eq!(named, names);
-        let [nodes, replicas, watchers] = &spec.ingress.as_ref().unwrap()[..] else { panic!("{server}") };
+        let [nodes, replicas, watchers, exporters] = &spec.ingress.as_ref().unwrap()[..] else { panic!("{server}") };
         let ports = |ports: &Option<Vec<NetworkPolicyPort>>| -> Vec<IntOrString> {
             ports.iter().flatten().filter_map(|port| port.port.clone()).collect()
         };
         let opened: Vec<IntOrString> = opened.into_iter().map(IntOrString::Int).collect();
         assert_eq!(ports(&nodes.ports), opened);
         assert_eq!(replicas.ports, None);
-        // Metrics of an exporter beside it, and the server itself for one that is elsewhere.
-        assert!(opened.iter().all(|port| ports(&watchers.ports).contains(port)));
-        assert_eq!(watchers.ports.as_ref().unwrap().len(), opened.len() + 1);
+        // An exporter's metrics for whoever watches, the server itself for an exporter that is elsewhere.
+        assert!(ports(&watchers.ports).iter().all(|port| !opened.contains(port)));
+        assert_eq!(ports(&exporters.ports), opened);
         assert!(watchers.from.as_ref().unwrap().iter().all(|peer| peer.namespace_selector.is_some()));
+        let exporters = exporters.from.as_ref().unwrap();
+        assert!(exporters.iter().all(|peer| peer.namespace_selector.is_some() && peer.pod_selector.is_some()));
         assert_eq!(replicas.from.as_ref().unwrap()[0].pod_selector.as_ref(), spec.pod_selector.as_ref());
         // And the other end lets them out to the same.
         for role in Role::ALL {

@@ -1,5 +1,7 @@
 //! What an operator meets at a terminal: faults, help, health, migrations.
 
+use std::io::{BufRead as _, BufReader};
+
 use rally_service::env::{EXIT_CONFIG, Unit, Var};
 use rally_testkit::Postgres;
 
@@ -133,13 +135,23 @@ async fn health_is_told_by_its_exit_code() {
         let asked = spawn(&["health", &at(nodes[0]), &at(nodes[1])], &Vars::new());
         tokio::task::spawn_blocking(|| asked.wait_with_output().unwrap()).await.unwrap()
     };
-    let other = site.worker("worker-2", &[]).await;
+    let mut other = site.worker("worker-2", &[]).await;
     let both = named([node.admin, other.admin]).await;
     assert_eq!(exit_code(&both), Some(0), "{}", said(&both));
     assert_eq!(said(&both), format!("{}: 1 ready\n{}: 1 ready\n", at(node.admin), at(other.admin)));
     let nobody = rally_service::local::free_port().unwrap();
     let one = named([node.admin, nobody]).await;
     assert!(exit_code(&one) == Some(1) && said(&one).contains(&at(nobody)), "{}", said(&one));
+    // One that is not ready is waited for, where that is asked.
+    other.freeze();
+    let mut waits = spawn(&["health", "--within-s", "120", &at(other.admin)], &Vars::new());
+    let mut lines = BufReader::new(waits.stdout.take().unwrap()).lines();
+    let not_yet = lines.next().unwrap().unwrap();
+    assert!(not_yet.contains("not yet") && not_yet.contains("does not answer"), "{not_yet}");
+    other.thaw();
+    let after: Vec<String> = tokio::task::spawn_blocking(|| lines.map(Result::unwrap).collect()).await.unwrap();
+    assert_eq!(after.last().unwrap(), &format!("{}: 1 ready", at(other.admin)));
+    assert!(waits.wait().unwrap().success());
     // Alive, but without Redis it may have no traffic.
     let mut site = site;
     site.redis.stop().await;

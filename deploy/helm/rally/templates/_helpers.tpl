@@ -123,6 +123,9 @@ automountServiceAccountToken: false
 {{- if and .root.Values.externalSecrets.store .root.Values.trial.enabled }}
   {{- fail "externalSecrets.store and trial.enabled exclude each other: the trial makes its Secrets" }}
 {{- end }}
+{{- if and .root.Values.externalSecrets.store .root.Values.edge.existingSecret (eq (toString .root.Values.edge.existingSecret) (toString .root.Values.worker.existingSecret)) }}
+  {{- fail "edge.existingSecret and worker.existingSecret must differ with externalSecrets.store: each is fetched by itself" }}
+{{- end }}
 {{- if gt (int $values.replicas.min) (int $values.replicas.max) }}
   {{- fail (printf "%s.replicas.min is above %s.replicas.max" .component .component) }}
 {{- end }}
