@@ -1,9 +1,9 @@
 //! What every process needs: configuration, admin port, drain, telemetry.
 //!
 //! A role reads its configuration ([`mod@env`]), starts [`telemetry`], binds its ports ([`mod@listen`], [`admin`]), serves until
-//! a [`signal`] asks it to end, then drains ([`drain`]). What it does for a match or a request is told by
-//! [`traces`]. [`clock`] and [`entropy`] are the only places where time and
-//! randomness come from; [`local`] starts the private servers of a development cluster.
+//! a [`signal`] asks it to end, then drains ([`drain`]). What it does for a match or a request is told by [`traces`].
+//! [`clock`] and [`entropy`] are the only places where time and randomness come from; [`local`] starts the private
+//! servers of a development cluster.
 
 pub mod admin;
 pub mod backoff;

@@ -27,8 +27,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Makes the pool, within a runtime. Connections are made when they are first needed and again after they have broken, so the
-    /// server need not be up.
+    /// Makes the pool, within a runtime. Connections are made when they are first needed and again after they have broken,
+    /// so the server need not be up.
     ///
     /// # Errors
     /// The configuration is not usable.

@@ -124,8 +124,8 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Installs metrics, logs to stderr, the panic hook, and what is sent elsewhere. Every log line carries `role` and `node`. Call it within
-    /// the runtime, which runs the upkeep.
+    /// Installs metrics, logs to stderr, the panic hook, and what is sent elsewhere. Every log line carries `role` and
+    /// `node`. Call it within the runtime, which runs the upkeep.
     ///
     /// # Errors
     /// When the process has telemetry already.
